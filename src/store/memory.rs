@@ -1,0 +1,234 @@
+//! The store that forgets when the process ends.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard};
+
+use tokio::sync::watch;
+
+use super::{
+    Changes, Cursor, Insert, Key, Kind, Listing, Owner, Page, Record, Replace, Store, StoreError,
+    Version,
+};
+use crate::types::{Digest, Timestamp};
+
+/// How many deaths the feed remembers; who falls further behind is told `Lost`.
+const REMEMBERED: usize = 4096;
+
+/// Records in the memory of this process: for tests, and for single nodes that may forget.
+///
+/// Everything is lost when the last clone of the server is dropped; every token dies with it.
+#[derive(Debug)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+    last: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    records: HashMap<Key, (Record, Version)>,
+    owned: BTreeSet<(Kind, Owner, Digest)>,
+    expiring: BTreeMap<Timestamp, BTreeSet<Key>>,
+    written: u64,
+    dead: VecDeque<(u64, Key)>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            state: Mutex::default(),
+            last: watch::Sender::new(0),
+        }
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+        self.state
+            .lock()
+            .map_err(|_| StoreError::new("a thread panicked while it held the store"))
+    }
+
+    fn announce(&self, state: &mut State, key: Key) {
+        state.written += 1;
+        let event = state.written;
+        if state.dead.len() == REMEMBERED {
+            state.dead.pop_front();
+        }
+        state.dead.push_back((event, key));
+        self.last.send_replace(event);
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl State {
+    fn put(&mut self, key: Key, mut record: Record) -> Version {
+        self.take(key);
+        self.written += 1;
+        let version = Version::new(self.written);
+        record.announce = false;
+        self.owned.extend(
+            record
+                .owners
+                .iter()
+                .map(|owner| (key.kind, *owner, key.digest)),
+        );
+        if record.expires_at < Timestamp::MAX {
+            self.expiring
+                .entry(record.expires_at)
+                .or_default()
+                .insert(key);
+        }
+        self.records.insert(key, (record, version));
+        version
+    }
+
+    fn take(&mut self, key: Key) -> Option<Record> {
+        let (record, _) = self.records.remove(&key)?;
+        for owner in &record.owners {
+            self.owned.remove(&(key.kind, *owner, key.digest));
+        }
+        if let Some(keys) = self.expiring.get_mut(&record.expires_at) {
+            keys.remove(&key);
+            if keys.is_empty() {
+                self.expiring.remove(&record.expires_at);
+            }
+        }
+        Some(record)
+    }
+}
+
+impl Store for MemoryStore {
+    async fn insert(&self, key: Key, record: Record, now: Timestamp) -> Result<Insert, StoreError> {
+        let mut state = self.lock()?;
+        if state
+            .records
+            .get(&key)
+            .is_some_and(|(stands, _)| stands.expires_at > now)
+        {
+            return Ok(Insert::Exists);
+        }
+        let announce = record.announce;
+        let version = state.put(key, record);
+        if announce {
+            self.announce(&mut state, key);
+        }
+        Ok(Insert::Inserted(version))
+    }
+
+    async fn get(&self, key: Key) -> Result<Option<(Record, Version)>, StoreError> {
+        Ok(self.lock()?.records.get(&key).cloned())
+    }
+
+    async fn replace(
+        &self,
+        key: Key,
+        read: Version,
+        record: Record,
+    ) -> Result<Replace, StoreError> {
+        let mut state = self.lock()?;
+        if state
+            .records
+            .get(&key)
+            .is_none_or(|(_, stands)| *stands != read)
+        {
+            return Ok(Replace::Changed);
+        }
+        let announce = record.announce;
+        let version = state.put(key, record);
+        if announce {
+            self.announce(&mut state, key);
+        }
+        Ok(Replace::Replaced(version))
+    }
+
+    async fn remove(&self, key: Key) -> Result<Option<Record>, StoreError> {
+        let mut state = self.lock()?;
+        let record = state.take(key);
+        if record.is_some() {
+            self.announce(&mut state, key);
+        }
+        Ok(record)
+    }
+
+    async fn list(&self, listing: Listing) -> Result<Page, StoreError> {
+        let state = self.lock()?;
+        let Listing {
+            kind,
+            owner,
+            after,
+            limit,
+        } = listing;
+        let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX);
+        let first = (kind, owner, after.unwrap_or(Digest::from_bytes([0; 32])));
+        let digests: Vec<_> = state
+            .owned
+            .range(first..)
+            .take_while(|entry| (entry.0, entry.1) == (kind, owner))
+            .map(|entry| entry.2)
+            .filter(|digest| Some(*digest) != after)
+            .take(limit)
+            .collect();
+        let next = if digests.len() == limit {
+            digests.last().copied()
+        } else {
+            None
+        };
+        Ok(Page { digests, next })
+    }
+
+    async fn purge(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
+        let mut state = self.lock()?;
+        let mut forgotten = 0;
+        while forgotten < limit {
+            let Some(key) = state
+                .expiring
+                .range(..=now)
+                .find_map(|(_, keys)| keys.first().copied())
+            else {
+                break;
+            };
+            state.take(key);
+            forgotten += 1;
+        }
+        Ok(forgotten)
+    }
+
+    async fn changes(&self, after: Option<Cursor>) -> Result<Changes, StoreError> {
+        let mut last = self.last.subscribe();
+        let Some(after) = after else {
+            return Ok(Changes::Lost {
+                next: Cursor::new(*last.borrow()),
+            });
+        };
+        if last
+            .wait_for(|event| *event > after.number())
+            .await
+            .is_err()
+        {
+            return std::future::pending().await; // the store is being dropped
+        }
+        let state = self.lock()?;
+        let next = Cursor::new(state.dead.back().map_or(0, |(event, _)| *event));
+        let full = state.dead.len() == REMEMBERED;
+        if full
+            && state
+                .dead
+                .front()
+                .is_some_and(|(event, _)| *event > after.number() + 1)
+        {
+            return Ok(Changes::Lost { next });
+        }
+        let dead = state
+            .dead
+            .iter()
+            .filter(|(event, _)| *event > after.number())
+            .map(|(_, key)| *key)
+            .collect();
+        Ok(Changes::Events { dead, next })
+    }
+}

@@ -1,0 +1,284 @@
+//! Clients (RFC 6749 §2) with the metadata of RFC 7591 §2 that the server acts on.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Digest, GrantType, RedirectUri, ResourceUri, Scope, Secret, Timestamp};
+
+/// A client identifier: 1 to 255 of `*VSCHAR`, printable ASCII (RFC 6749 §2.2, appendix A.1).
+///
+/// Those that the server makes itself are `toc_` and 43 letters, digits, `-` and `_`: never more than 64 characters, and nothing that
+/// form encoding would change.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ClientId(Box<str>);
+
+impl ClientId {
+    /// The identifier.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for ClientId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ClientId {
+    type Err = InvalidClientId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidClientId> {
+        if text.is_empty()
+            || text.len() > 255
+            || !text.bytes().all(|byte| (0x20..=0x7E).contains(&byte))
+        {
+            return Err(InvalidClientId);
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl TryFrom<String> for ClientId {
+    type Error = InvalidClientId;
+
+    fn try_from(text: String) -> Result<Self, InvalidClientId> {
+        text.parse()
+    }
+}
+
+impl From<ClientId> for String {
+    fn from(id: ClientId) -> Self {
+        id.0.into()
+    }
+}
+
+impl fmt::Debug for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientId({})", self.0)
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Not a client identifier by RFC 6749, appendix A.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a client_id is 1 to 255 printable ASCII characters")]
+#[non_exhaustive]
+pub struct InvalidClientId;
+
+/// Who put a client into the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RegisteredBy {
+    /// The host, through [`Clients::create`](crate::server::Clients::create): it vouches for the redirection URIs.
+    Host,
+    /// The client itself, at the registration endpoint (RFC 7591): nobody vouches for anything it says.
+    Itself,
+}
+
+/// Whose tokens a client may ask about at the introspection endpoint (RFC 7662 §4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Introspects {
+    /// Tokens that were issued to itself.
+    Own,
+    /// Also tokens whose audience holds one of these: the client is the resource server of them.
+    For(Vec<ResourceUri>),
+    /// Every token.
+    Everything,
+}
+
+/// A client: who may ask for tokens, how it proves itself, and what it may be given.
+///
+/// ```
+/// use tower_oauth::types::{Client, GrantType, Secret};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let app = Client::public("notes-app".parse()?)
+///     .name("Notes")
+///     .redirect_uri("https://notes.example/cb".parse()?)
+///     .grant_types([GrantType::AuthorizationCode, GrantType::RefreshToken]);
+/// let job = Client::confidential("nightly".parse()?, &Secret::generate()?)
+///     .grant_types([GrantType::ClientCredentials])
+///     .scope("notes:read".parse()?);
+/// assert!(!app.is_confidential() && job.is_confidential());
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Client {
+    pub(crate) client_id: ClientId,
+    pub(crate) secret: Option<ClientSecret>,
+    pub(crate) registered_by: RegisteredBy,
+    pub(crate) client_id_issued_at: Timestamp,
+    pub(crate) client_name: Option<String>,
+    pub(crate) redirect_uris: Vec<RedirectUri>,
+    pub(crate) grant_types: Vec<GrantType>,
+    /// What it may ask for; `None` is everything the server has.
+    pub(crate) scope: Option<Scope>,
+    pub(crate) introspects: Introspects,
+    pub(crate) disabled: bool,
+    /// How often everything of this client was revoked at once.
+    #[serde(default)]
+    pub(crate) epoch: u64,
+    /// The metadata of RFC 7591 that the server keeps and gives back but does not act on.
+    pub(crate) metadata: Map<String, Value>,
+}
+
+/// What the server keeps of a client secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ClientSecret {
+    pub(crate) digest: Digest,
+    pub(crate) expires_at: Timestamp,
+}
+
+impl ClientSecret {
+    pub(crate) fn new(secret: &Secret) -> Self {
+        Self {
+            digest: Self::digest(secret.expose()),
+            expires_at: Timestamp::MAX,
+        }
+    }
+
+    pub(crate) fn digest(presented: &str) -> Digest {
+        Digest::of("client_secret", presented.as_bytes())
+    }
+}
+
+impl Client {
+    /// A client that cannot keep a secret: an app on somebody's computer, phone, browser or television (RFC 6749 §2.1).
+    ///
+    /// It may use the authorization code and refresh token grants until [`grant_types`](Self::grant_types) says otherwise.
+    #[must_use]
+    pub fn public(client_id: ClientId) -> Self {
+        Self::new(client_id, None)
+    }
+
+    /// A client that keeps a secret. Only a digest of it is stored; a fast digest suffices for a generated secret, so take
+    /// [`Secret::generate`] and not something a person thought of.
+    #[must_use]
+    pub fn confidential(client_id: ClientId, secret: &Secret) -> Self {
+        Self::new(client_id, Some(ClientSecret::new(secret)))
+    }
+
+    pub(crate) fn new(client_id: ClientId, secret: Option<ClientSecret>) -> Self {
+        Self {
+            client_id,
+            secret,
+            registered_by: RegisteredBy::Host,
+            client_id_issued_at: Timestamp::from_secs(0),
+            client_name: None,
+            redirect_uris: Vec::new(),
+            grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
+            scope: None,
+            introspects: Introspects::Own,
+            disabled: false,
+            epoch: 0,
+            metadata: Map::new(),
+        }
+    }
+
+    /// The name that people are shown on the consent page.
+    #[must_use]
+    pub fn name(mut self, client_name: impl Into<String>) -> Self {
+        self.client_name = Some(client_name.into());
+        self
+    }
+
+    /// Adds an address that answers may go to (RFC 6749 §3.1.2).
+    #[must_use]
+    pub fn redirect_uri(mut self, redirect_uri: RedirectUri) -> Self {
+        self.redirect_uris.push(redirect_uri);
+        self
+    }
+
+    /// The grants it may use, in place of those it had. A refresh token is issued to clients that hold that grant.
+    #[must_use]
+    pub fn grant_types(mut self, grant_types: impl IntoIterator<Item = GrantType>) -> Self {
+        self.grant_types = grant_types.into_iter().collect();
+        self
+    }
+
+    /// The most it may ask for (RFC 6749 §3.3); without this, everything the server has.
+    #[must_use]
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scope = Some(scope);
+        self
+    }
+
+    /// Whose tokens it may ask about (RFC 7662); [`Introspects::Own`] if this is not said.
+    #[must_use]
+    pub fn introspects(mut self, introspects: Introspects) -> Self {
+        self.introspects = introspects;
+        self
+    }
+
+    /// Its identifier.
+    #[must_use]
+    pub fn client_id(&self) -> &ClientId {
+        &self.client_id
+    }
+
+    /// Its name, if it has one.
+    #[must_use]
+    pub fn client_name(&self) -> Option<&str> {
+        self.client_name.as_deref()
+    }
+
+    /// Where answers may go.
+    #[must_use]
+    pub fn redirect_uris(&self) -> &[RedirectUri] {
+        &self.redirect_uris
+    }
+
+    /// The grants it may use.
+    #[must_use]
+    pub fn allowed_grant_types(&self) -> &[GrantType] {
+        &self.grant_types
+    }
+
+    /// The most it may ask for; `None` is everything the server has.
+    #[must_use]
+    pub fn allowed_scope(&self) -> Option<&Scope> {
+        self.scope.as_ref()
+    }
+
+    /// Who put it into the store.
+    #[must_use]
+    pub fn registered_by(&self) -> RegisteredBy {
+        self.registered_by
+    }
+
+    /// When it was put there.
+    #[must_use]
+    pub fn client_id_issued_at(&self) -> Timestamp {
+        self.client_id_issued_at
+    }
+
+    /// Whether it has a secret to prove itself with (RFC 6749 §2.1).
+    #[must_use]
+    pub fn is_confidential(&self) -> bool {
+        self.secret.is_some()
+    }
+
+    /// Whether it was switched off: nothing is issued to it and its tokens are dead.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        self.disabled
+    }
+
+    pub(crate) fn may_use(&self, grant_type: GrantType) -> bool {
+        self.grant_types.contains(&grant_type)
+    }
+}

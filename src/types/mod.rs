@@ -1,0 +1,32 @@
+//! The words of the standards. A value that exists is valid.
+
+mod body;
+mod claims;
+mod client;
+mod clock;
+mod grant_type;
+mod issuer;
+mod pkce;
+mod redirect_uri;
+mod resource_uri;
+mod scope;
+mod secret;
+mod subject;
+
+#[cfg(feature = "server")]
+pub(crate) mod record;
+
+pub use body::Body;
+pub use claims::{Claims, InvalidClaims};
+pub use client::{Client, ClientId, Introspects, InvalidClientId, RegisteredBy};
+#[cfg(feature = "testing")]
+pub use clock::ManualClock;
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use grant_type::{GrantType, UnknownGrantType};
+pub use issuer::{InvalidIssuerUrl, IssuerUrl};
+pub use pkce::{CodeChallenge, CodeVerifier, InvalidCodeChallenge, InvalidCodeVerifier};
+pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
+pub use resource_uri::{InvalidResourceUri, ResourceUri};
+pub use scope::{InvalidScope, Scope, ScopeToken};
+pub use secret::{Digest, RandomnessUnavailable, Secret};
+pub use subject::{InvalidSubject, Subject};

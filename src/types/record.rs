@@ -1,0 +1,196 @@
+//! What a store keeps: one type per kind of record.
+//!
+//! A record names other records by digest. Enumerations hold states that exclude each other, so that no record contradicts itself.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Claims, ClientId, CodeChallenge, Digest, ResourceUri, Scope, Subject, Timestamp};
+
+/// What an owner said yes to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Approved {
+    pub(crate) subject: Subject,
+    pub(crate) scope: Scope,
+    /// The resources that tokens of this approval may be meant for (RFC 8707 §2.1).
+    pub(crate) resources: Vec<ResourceUri>,
+    /// What the client's and the subject's epochs were: when either moves on, this approval is dead, and all that came of it.
+    pub(crate) client_epoch: u64,
+    pub(crate) subject_epoch: u64,
+}
+
+/// What an owner approved, and its whole refresh family.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Grant {
+    /// What people and JSON see in place of the key.
+    pub(crate) id: String,
+    pub(crate) client_id: ClientId,
+    pub(crate) approved: Approved,
+    pub(crate) granted_at: Timestamp,
+    /// When the family ends, however often it is refreshed.
+    pub(crate) ends_at: Timestamp,
+    /// When this record may be forgotten: after the longest-lived token under it.
+    pub(crate) expires_at: Timestamp,
+    pub(crate) revoked: bool,
+    pub(crate) family: Option<RefreshFamily>,
+}
+
+/// The one live refresh token of a grant, and the way from the one before it (design: the same-successor window).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RefreshFamily {
+    pub(crate) generation: u32,
+    pub(crate) current: Digest,
+    /// When the current one ends if it is not used.
+    pub(crate) idle_until: Timestamp,
+    pub(crate) rotated: Option<Rotated>,
+}
+
+/// How the current refresh token came from the one before.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Rotated {
+    pub(crate) previous: Digest,
+    pub(crate) at: Timestamp,
+    /// The tail of the current token, sealed under the previous one: only its holder can read it.
+    pub(crate) sealed_tail: Digest,
+}
+
+/// An authorization code (RFC 6749 §4.1.2).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Code {
+    pub(crate) client_id: ClientId,
+    /// Where the code was sent, byte for byte.
+    pub(crate) redirect_uri: String,
+    /// Whether the request named it; if it did, the token request must too (RFC 6749 §4.1.3).
+    pub(crate) redirect_uri_was_named: bool,
+    pub(crate) challenge: CodeChallenge,
+    pub(crate) approved: Approved,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) state: CodeState,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CodeState {
+    Live,
+    Used {
+        grant: Digest,
+    },
+    /// A wrong verifier was presented: it is no longer worth anything, and has given nothing.
+    Burnt,
+}
+
+/// A device code (RFC 8628 §3.2).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Device {
+    pub(crate) client_id: ClientId,
+    pub(crate) scope: Scope,
+    pub(crate) resources: Vec<ResourceUri>,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) state: DeviceState,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DeviceState {
+    Pending {
+        last_poll: Option<Timestamp>,
+        interval: Duration,
+    },
+    Approved {
+        approved: Approved,
+    },
+    Redeemed {
+        grant: Digest,
+    },
+    Denied,
+}
+
+/// From a user code to the device code it was shown with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct UserCode {
+    pub(crate) device: Digest,
+    pub(crate) expires_at: Timestamp,
+}
+
+/// An access token (RFC 6749 §1.4).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AccessToken {
+    /// `jti`: what people and JSON see in place of the key.
+    pub(crate) id: String,
+    pub(crate) client_id: ClientId,
+    /// The owner; `None` when the client speaks for itself (RFC 6749 §4.4).
+    pub(crate) subject: Option<Subject>,
+    pub(crate) scope: Scope,
+    pub(crate) audience: Vec<ResourceUri>,
+    #[serde(default)]
+    pub(crate) claims: Claims,
+    pub(crate) issued_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) client_epoch: u64,
+    /// The grant it lives and dies with; `None` for client credentials.
+    pub(crate) grant: Option<Digest>,
+}
+
+/// What an owner has approved for a client before.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Consent {
+    pub(crate) scope: Scope,
+    pub(crate) resources: Vec<ResourceUri>,
+    pub(crate) given_at: Timestamp,
+}
+
+/// A request that waits for its owner. Whatever the browser says later, only this counts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Interaction {
+    pub(crate) client_id: ClientId,
+    pub(crate) scope: Scope,
+    pub(crate) resources: Vec<ResourceUri>,
+    pub(crate) flow: Flow,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) state: InteractionState,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Flow {
+    /// An authorization request (RFC 6749 §4.1.1).
+    Code {
+        redirect_uri: String,
+        redirect_uri_was_named: bool,
+        state: Option<String>,
+        challenge: CodeChallenge,
+    },
+    /// A user code that somebody typed in (RFC 8628 §3.3).
+    Device { device: Digest, user_code: String },
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum InteractionState {
+    Waiting,
+    /// The consent page was shown to this owner; the POST that answers it must carry a value made from `nonce`.
+    Asked {
+        subject: Subject,
+        nonce: Digest,
+    },
+    Decided,
+}
+
+/// How often everything of a subject was revoked at once. It counts instead of naming a moment: clocks of several nodes differ.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SubjectEpoch {
+    pub(crate) epoch: u64,
+}
+
+/// From registered metadata to the client that was registered with it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ClientDedupe {
+    pub(crate) client_id: ClientId,
+}
+
+/// The key under which user codes are kept: they are too short to be kept as a plain digest.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ServerKey {
+    pub(crate) key: Digest,
+}
