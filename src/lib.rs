@@ -2,5 +2,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "server")]
+mod grant;
+mod protocol;
+#[cfg(feature = "server")]
 pub mod store;
 pub mod types;

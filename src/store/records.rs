@@ -1,3 +1,429 @@
-//! Typed reads and writes over any store.
-#[derive(Debug)]
-pub(crate) struct Records;
+//! Typed reads and writes over any store: the only caller of its verbs.
+//!
+//! A value is a JSON object with a version member `v`. Members that are not known are kept when a record is written again, and a
+//! record of a newer version is an error, never rewritten. Whether a record has expired is judged here, by our clock.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    Changes, Cursor, DynStore, Insert, Key, Kind, Listing, Owner, Record, Replace, StoreError,
+    Version,
+};
+use crate::types::record::{
+    AccessToken, ClientDedupe, Code, Consent, Device, Grant, Interaction, ServerKey, SubjectEpoch,
+    UserCode,
+};
+use crate::types::{Client, ClientId, Digest, Subject, Timestamp};
+
+/// The version of every kind of record that this crate writes, and the newest that it reads.
+const VERSION: u32 = 1;
+
+/// How long used codes and decided devices are remembered beyond their end, so that a late one is still told what it is.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// A record that is kept.
+pub(crate) trait Stored: Serialize + DeserializeOwned + Send + Sync {
+    const KIND: Kind;
+
+    /// When it may be forgotten.
+    fn expires_at(&self) -> Timestamp;
+
+    fn owners(&self) -> Vec<Owner> {
+        Vec::new()
+    }
+
+    /// Whether something is dead from this writing on.
+    fn announce(&self) -> bool {
+        false
+    }
+}
+
+/// What was read: a record, and what is needed to write it again.
+#[derive(Debug, Clone)]
+pub(crate) struct Read<T> {
+    pub(crate) record: T,
+    version: Version,
+    unknown: Map<String, Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope<T> {
+    v: u32,
+    #[serde(flatten)]
+    record: T,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+/// A store that speaks of grants and codes.
+#[derive(Clone)]
+pub(crate) struct Records(Arc<dyn DynStore>);
+
+impl Records {
+    pub(crate) fn new(store: Arc<dyn DynStore>) -> Self {
+        Self(store)
+    }
+
+    /// Reads a record that has not expired.
+    pub(crate) async fn load<T: Stored>(
+        &self,
+        digest: Digest,
+        now: Timestamp,
+    ) -> Result<Option<Read<T>>, StoreError> {
+        let Some((record, version)) = self.0.get(Key::new(T::KIND, digest)).await? else {
+            return Ok(None);
+        };
+        if record.expires_at <= now {
+            return Ok(None);
+        }
+        read(&record, version).map(Some)
+    }
+
+    /// Puts a record where none stands.
+    pub(crate) async fn create<T: Stored>(
+        &self,
+        digest: Digest,
+        record: T,
+        now: Timestamp,
+    ) -> Result<Insert, StoreError> {
+        let record = write(record, Map::new())?;
+        self.0.insert(Key::new(T::KIND, digest), record, now).await
+    }
+
+    /// Replaces what was read by what it has become.
+    pub(crate) async fn update<T: Stored>(
+        &self,
+        digest: Digest,
+        read: Read<T>,
+    ) -> Result<Replace, StoreError> {
+        let record = write(read.record, read.unknown)?;
+        self.0
+            .replace(Key::new(T::KIND, digest), read.version, record)
+            .await
+    }
+
+    /// Takes a record away.
+    pub(crate) async fn remove<T: Stored>(&self, digest: Digest) -> Result<bool, StoreError> {
+        Ok(self.0.remove(Key::new(T::KIND, digest)).await?.is_some())
+    }
+
+    /// Changes a record, again if somebody else was first; says whether it stands and was changed by us.
+    pub(crate) async fn change<T: Stored>(
+        &self,
+        digest: Digest,
+        now: Timestamp,
+        change: impl Fn(&mut T) -> bool + Send,
+    ) -> Result<bool, StoreError> {
+        loop {
+            let Some(mut read) = self.load::<T>(digest, now).await? else {
+                return Ok(false);
+            };
+            if !change(&mut read.record) {
+                return Ok(false);
+            }
+            if let Replace::Replaced(_) = self.update(digest, read).await? {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// An owner's records of a kind, in pages.
+    pub(crate) fn owned<T: Stored>(&self, owner: Owner) -> Owned<'_, T> {
+        Owned {
+            records: self,
+            owner,
+            after: None,
+            done: false,
+            kind: PhantomData,
+        }
+    }
+
+    pub(crate) async fn purge(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
+        self.0.purge(now, limit).await
+    }
+
+    pub(crate) async fn changes(&self, after: Option<Cursor>) -> Result<Changes, StoreError> {
+        self.0.changes(after).await
+    }
+
+    /// How often everything of a subject was revoked.
+    pub(crate) async fn subject_epoch(
+        &self,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let read = self
+            .load::<SubjectEpoch>(subject_digest(subject), now)
+            .await?;
+        Ok(read.map_or(0, |read| read.record.epoch))
+    }
+}
+
+impl std::fmt::Debug for Records {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Records")
+    }
+}
+
+/// Pages of an owner's records.
+pub(crate) struct Owned<'a, T> {
+    records: &'a Records,
+    owner: Owner,
+    after: Option<Digest>,
+    done: bool,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T: Stored> Owned<'_, T> {
+    /// The next page; none after the last. What the index names and is gone is left out, so a page may be empty.
+    pub(crate) async fn next(
+        &mut self,
+        now: Timestamp,
+    ) -> Result<Option<Vec<(Digest, T)>>, StoreError> {
+        if self.done {
+            return Ok(None);
+        }
+        let listing = Listing {
+            kind: T::KIND,
+            owner: self.owner,
+            after: self.after,
+            limit: 100,
+        };
+        let page = self.records.0.list(listing).await?;
+        self.after = page.next;
+        self.done = page.next.is_none();
+        let mut found = Vec::with_capacity(page.digests.len());
+        for digest in page.digests {
+            if let Some(read) = self.records.load::<T>(digest, now).await? {
+                found.push((digest, read.record));
+            }
+        }
+        Ok(Some(found))
+    }
+}
+
+fn read<T: Stored>(record: &Record, version: Version) -> Result<Read<T>, StoreError> {
+    #[derive(Deserialize)]
+    struct OnlyVersion {
+        v: u32,
+    }
+    if serde_json::from_slice::<OnlyVersion>(&record.value)
+        .map_err(StoreError::new)?
+        .v
+        > VERSION
+    {
+        return Err(StoreError::new(
+            "a record was written by a newer version of tower-oauth",
+        ));
+    }
+    let Envelope {
+        record, unknown, ..
+    } = serde_json::from_slice(&record.value).map_err(StoreError::new)?;
+    Ok(Read {
+        record,
+        version,
+        unknown,
+    })
+}
+
+fn write<T: Stored>(record: T, unknown: Map<String, Value>) -> Result<Record, StoreError> {
+    let (expires_at, owners, announce) = (record.expires_at(), record.owners(), record.announce());
+    let value = serde_json::to_vec(&Envelope {
+        v: VERSION,
+        record,
+        unknown,
+    })
+    .map_err(StoreError::new)?;
+    Ok(Record {
+        owners,
+        announce,
+        ..Record::new(value.into(), expires_at)
+    })
+}
+
+/// The key of a client's record, and the owner of its grants.
+pub(crate) fn client_digest(client_id: &ClientId) -> Digest {
+    Digest::of("client", client_id.as_str().as_bytes())
+}
+
+/// The key of a subject's epoch, and the owner of its grants.
+pub(crate) fn subject_digest(subject: &Subject) -> Digest {
+    Digest::of("subject", subject.as_str().as_bytes())
+}
+
+/// The key of what an owner has approved for a client before.
+pub(crate) fn consent_digest(subject: &Subject, client_id: &ClientId) -> Digest {
+    // Neither holds a NUL, so no two pairs run together.
+    Digest::of("consent", format!("{subject}\0{client_id}").as_bytes())
+}
+
+/// The owner under which all clients are listed.
+pub(crate) fn all_clients() -> Owner {
+    Digest::of("owner", b"clients")
+}
+
+impl Stored for Client {
+    const KIND: Kind = Kind::Client;
+
+    fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    fn owners(&self) -> Vec<Owner> {
+        vec![all_clients()]
+    }
+
+    fn announce(&self) -> bool {
+        true // rare, and what a cached answer rests on
+    }
+}
+
+impl Stored for ClientDedupe {
+    const KIND: Kind = Kind::ClientDedupe;
+
+    fn expires_at(&self) -> Timestamp {
+        Timestamp::MAX
+    }
+}
+
+impl Stored for Grant {
+    const KIND: Kind = Kind::Grant;
+
+    fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    fn owners(&self) -> Vec<Owner> {
+        vec![
+            subject_digest(&self.approved.subject),
+            client_digest(&self.client_id),
+        ]
+    }
+
+    fn announce(&self) -> bool {
+        self.revoked
+    }
+}
+
+impl Stored for Code {
+    const KIND: Kind = Kind::Code;
+
+    fn expires_at(&self) -> Timestamp {
+        self.expires_at.saturating_add(REMEMBERED)
+    }
+}
+
+impl Stored for Device {
+    const KIND: Kind = Kind::Device;
+
+    fn expires_at(&self) -> Timestamp {
+        self.expires_at.saturating_add(REMEMBERED)
+    }
+}
+
+impl Stored for UserCode {
+    const KIND: Kind = Kind::UserCode;
+
+    fn expires_at(&self) -> Timestamp {
+        // As long as its device code is kept: a code is not shown to somebody else while the first device may still ask.
+        self.expires_at.saturating_add(REMEMBERED)
+    }
+}
+
+impl Stored for AccessToken {
+    const KIND: Kind = Kind::AccessToken;
+
+    fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+}
+
+impl Stored for Consent {
+    const KIND: Kind = Kind::Consent;
+
+    fn expires_at(&self) -> Timestamp {
+        Timestamp::MAX
+    }
+}
+
+impl Stored for Interaction {
+    const KIND: Kind = Kind::Interaction;
+
+    fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+}
+
+impl Stored for SubjectEpoch {
+    const KIND: Kind = Kind::SubjectEpoch;
+
+    fn expires_at(&self) -> Timestamp {
+        Timestamp::MAX
+    }
+
+    fn announce(&self) -> bool {
+        true
+    }
+}
+
+impl Stored for ServerKey {
+    const KIND: Kind = Kind::ServerKey;
+
+    fn expires_at(&self) -> Timestamp {
+        Timestamp::MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::{Envelope, VERSION, read, write};
+    use crate::store::{Record, Version};
+    use crate::types::record::SubjectEpoch;
+    use crate::types::{Client, Timestamp};
+
+    fn kept(json: &'static str) -> Record {
+        Record::new(Bytes::from_static(json.as_bytes()), Timestamp::MAX)
+    }
+
+    #[test]
+    fn what_is_not_known_is_kept_when_a_record_is_written_again() {
+        let found = read::<SubjectEpoch>(
+            &kept(r#"{"v":1,"epoch":3,"later":{"a":[1]}}"#),
+            Version::new(1),
+        )
+        .unwrap();
+        assert_eq!(found.record.epoch, 3);
+        let again = write(found.record, found.unknown).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&again.value).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({"v": 1, "epoch": 3, "later": {"a": [1]}})
+        );
+    }
+
+    #[test]
+    fn a_record_of_a_newer_version_is_an_error_and_so_is_garbage() {
+        assert!(read::<SubjectEpoch>(&kept(r#"{"v":2,"epoch":3}"#), Version::new(1)).is_err());
+        assert!(read::<SubjectEpoch>(&kept("{"), Version::new(1)).is_err());
+        assert!(read::<SubjectEpoch>(&kept(r#"{"epoch":3}"#), Version::new(1)).is_err());
+    }
+
+    #[test]
+    fn a_client_reads_what_it_writes() {
+        let client = Client::public("c1".parse().unwrap()).name("é \"x\"");
+        let record = write(client.clone(), serde_json::Map::new()).unwrap();
+        let back = read::<Client>(&record, Version::new(1)).unwrap();
+        assert_eq!(format!("{:?}", back.record), format!("{client:?}"));
+        assert!(back.unknown.is_empty(), "{:?}", back.unknown);
+        let envelope: Envelope<Client> = serde_json::from_slice(&record.value).unwrap();
+        assert_eq!(envelope.v, VERSION);
+    }
+}

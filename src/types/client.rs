@@ -129,6 +129,8 @@ pub struct Client {
     pub(crate) scope: Option<Scope>,
     pub(crate) introspects: Introspects,
     pub(crate) disabled: bool,
+    /// When it may be forgotten: a client that registered itself and is not used is.
+    pub(crate) expires_at: Timestamp,
     /// How often everything of this client was revoked at once.
     #[serde(default)]
     pub(crate) epoch: u64,
@@ -184,6 +186,7 @@ impl Client {
             scope: None,
             introspects: Introspects::Own,
             disabled: false,
+            expires_at: Timestamp::MAX,
             epoch: 0,
             metadata: Map::new(),
         }

@@ -18,6 +18,8 @@ pub(crate) mod record;
 
 pub use body::Body;
 pub use claims::{Claims, InvalidClaims};
+#[cfg(feature = "server")]
+pub(crate) use client::ClientSecret;
 pub use client::{Client, ClientId, Introspects, InvalidClientId, RegisteredBy};
 #[cfg(feature = "testing")]
 pub use clock::ManualClock;

@@ -1,0 +1,262 @@
+//! Client credentials, in the header or the form (RFC 6749 §2.3).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::GeneralPurpose;
+use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use super::error::OAuthError;
+use super::form::{Form, decode};
+use crate::types::{Client, ClientId, ClientSecret, Secret, Timestamp};
+
+/// Standard base64, with or without padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// How a client presents itself: `none`, `client_secret_basic` or `client_secret_post`.
+#[derive(Debug)]
+pub(crate) struct Credentials {
+    pub(crate) client_id: ClientId,
+    /// Basic counts as a secret even if it is empty.
+    secret: Option<Secret>,
+}
+
+impl Credentials {
+    /// Reads them from a request; one method at most (RFC 6749 §2.3).
+    pub(crate) fn read(headers: &HeaderMap, form: &Form<'_>) -> Result<Self, OAuthError> {
+        let body_id = form.one("client_id")?;
+        let body_secret = form.one("client_secret")?;
+        let mut fields = headers.get_all(AUTHORIZATION).iter();
+        let Some(field) = fields.next() else {
+            let client_id = body_id.ok_or(OAuthError::invalid_request("client_id is missing"))?;
+            let client_id = client_id
+                .parse()
+                .map_err(|_| OAuthError::invalid_client())?;
+            return Ok(Self {
+                client_id,
+                secret: body_secret.map(Secret::new),
+            });
+        };
+        if fields.next().is_some() {
+            return Err(OAuthError::invalid_request(
+                "The Authorization header is repeated",
+            ));
+        }
+        if body_secret.is_some() {
+            return Err(OAuthError::invalid_request(
+                "Two ways of client authentication at once",
+            )); // RFC 6749 §2.3: MUST NOT
+        }
+        // An Authorization header that is no Basic one is never ignored.
+        let (client_id, secret) = basic(field.as_bytes()).ok_or(OAuthError::invalid_client())?;
+        if body_id.is_some_and(|id| *id != *client_id) {
+            return Err(OAuthError::invalid_request(
+                "client_id differs from the Authorization header",
+            ));
+        }
+        let client_id = client_id
+            .parse()
+            .map_err(|_| OAuthError::invalid_client())?;
+        Ok(Self {
+            client_id,
+            secret: Some(secret),
+        })
+    }
+
+    /// Whether they prove that the request comes from this client. An unknown client takes the same time as a wrong secret.
+    pub(crate) fn prove(&self, client: Option<&Client>, now: Timestamp) -> Result<(), OAuthError> {
+        let presented = self
+            .secret
+            .as_ref()
+            .map(|secret| ClientSecret::digest(secret.expose()));
+        let Some(client) = client.filter(|client| !client.disabled) else {
+            return Err(OAuthError::invalid_client());
+        };
+        match (&client.secret, presented) {
+            (Some(ours), Some(theirs)) if ours.digest == theirs && ours.expires_at > now => Ok(()),
+            (None, None) => Ok(()),
+            // A public client never becomes a confidential one by sending something (RFC 6749 §2.1), and a client with
+            // a secret never gets by without it (RFC 6749 §3.2.1).
+            _ => Err(OAuthError::invalid_client()),
+        }
+    }
+}
+
+/// `Basic base64(form(client_id) ":" form(client_secret))` (RFC 6749 §2.3.1).
+fn basic(field: &[u8]) -> Option<(String, Secret)> {
+    let (scheme, rest) = field.split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    let decoded = zeroize::Zeroizing::new(BASE64.decode(rest.trim_ascii()).ok()?);
+    let colon = decoded.iter().position(|byte| *byte == b':')?;
+    let (id, secret) = decoded.split_at_checked(colon)?;
+    let secret = secret.get(1..)?;
+    Some((decode(id)?.into_owned(), Secret::new(decode(secret)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use http::{HeaderMap, HeaderValue};
+
+    use super::Credentials;
+    use crate::protocol::error::{ErrorCode, OAuthError};
+    use crate::protocol::form::Form;
+    use crate::types::{Client, Secret, Timestamp};
+
+    fn read(authorization: &[&str], body: &str) -> Result<Credentials, OAuthError> {
+        let mut headers = HeaderMap::new();
+        for field in authorization {
+            headers.append("authorization", HeaderValue::from_str(field).unwrap());
+        }
+        Credentials::read(&headers, &Form::parse(body.as_bytes()).unwrap())
+    }
+
+    fn basic(pair: &str) -> String {
+        format!(
+            "Basic {}",
+            base64::engine::general_purpose::STANDARD.encode(pair)
+        )
+    }
+
+    fn confidential() -> Client {
+        Client::confidential("c1".parse().unwrap(), &Secret::new("s3cret+with %/:chars"))
+    }
+
+    fn code(result: Result<Credentials, OAuthError>) -> ErrorCode {
+        result.unwrap_err().code
+    }
+
+    const NOW: Timestamp = Timestamp::from_secs(1_795_348_800);
+
+    // req: 6749-2.3.1-2, http-basic-1, http-basic-2
+    #[test]
+    fn rfc6749_2_3_1_basic_is_form_decoded_after_base64() {
+        let encoded = basic("c1:s3cret%2Bwith+%25%2F%3Achars");
+        let spellings = [
+            encoded.clone(),
+            encoded.replace("Basic", "bAsIc"),
+            encoded.trim_end_matches('=').to_owned(),
+        ];
+        for field in &spellings {
+            read(&[field], "")
+                .unwrap()
+                .prove(Some(&confidential()), NOW)
+                .unwrap();
+        }
+        let raw_colon = basic("c1:s3cret%2Bwith+%25%2F:chars");
+        read(&[&raw_colon], "")
+            .unwrap()
+            .prove(Some(&confidential()), NOW)
+            .unwrap();
+    }
+
+    // req: http-basic-3, http-auth-1
+    #[test]
+    fn a_malformed_or_foreign_authorization_header_is_invalid_client() {
+        for field in [
+            basic("no-colon"),
+            "Basic !!!".into(),
+            basic("c1:%zz"),
+            basic("c1:a\0"),
+            "Bearer x".into(),
+            "Basic".into(),
+            basic(":s"),
+        ] {
+            assert_eq!(
+                code(read(&[&field], "client_id=c1")),
+                ErrorCode::InvalidClient,
+                "{field}"
+            );
+        }
+    }
+
+    // req: 6749-2.3-2, 6749-5.2-4, tol-basic-3, http-auth-2
+    #[test]
+    fn s25_two_ways_at_once_are_an_invalid_request() {
+        let one = basic("c1:x");
+        assert_eq!(
+            code(read(&[&one], "client_secret=x")),
+            ErrorCode::InvalidRequest
+        );
+        assert_eq!(code(read(&[&one, &one], "")), ErrorCode::InvalidRequest);
+        assert_eq!(
+            code(read(&[], "client_id=a&client_id=a")),
+            ErrorCode::InvalidRequest
+        );
+    }
+
+    // req: tol-basic-2, 6749-3.2.1-3
+    #[test]
+    fn a_client_id_beside_basic_must_be_the_same() {
+        assert!(read(&[&basic("c1:x")], "client_id=c1").is_ok());
+        assert_eq!(
+            code(read(&[&basic("c1:x")], "client_id=c2")),
+            ErrorCode::InvalidRequest
+        );
+    }
+
+    // req: 6749-2.1-1, 6749-2.2-1, 6749-10.2-1, http-basic-4
+    #[test]
+    fn rfc6749_2_1_the_registered_type_decides_and_nothing_else() {
+        let public = Client::public("c1".parse().unwrap());
+        assert!(
+            read(&[], "client_id=c1")
+                .unwrap()
+                .prove(Some(&public), NOW)
+                .is_ok()
+        );
+        assert!(
+            read(&[], "client_id=c1&client_secret=")
+                .unwrap()
+                .prove(Some(&public), NOW)
+                .is_ok()
+        );
+        for wrong in [
+            read(&[&basic("c1:x")], ""),
+            read(&[&basic("c1:")], ""),
+            read(&[], "client_id=c1&client_secret=x"),
+        ] {
+            assert!(wrong.unwrap().prove(Some(&public), NOW).is_err());
+        }
+        for wrong in [
+            read(&[], "client_id=c1"),
+            read(&[&basic("c1:")], ""),
+            read(&[], "client_id=c1&client_secret=x"),
+        ] {
+            assert!(wrong.unwrap().prove(Some(&confidential()), NOW).is_err());
+        }
+    }
+
+    // req: 6749-5.2-5
+    #[test]
+    fn s18_unknown_disabled_and_wrong_are_one_answer() {
+        let mut disabled = confidential();
+        disabled.disabled = true;
+        let right = basic("c1:s3cret%2Bwith+%25%2F%3Achars");
+        let answer = |client: Option<&Client>, field: &str| {
+            let error = read(&[field], "").unwrap().prove(client, NOW).unwrap_err();
+            (error.status, error.code, error.description)
+        };
+        let unknown = answer(None, &right);
+        assert_eq!(unknown, answer(Some(&disabled), &right));
+        assert_eq!(unknown, answer(Some(&confidential()), &basic("c1:wrong")));
+    }
+
+    #[test]
+    fn s26_an_expired_secret_proves_nothing() {
+        let mut client = confidential();
+        client.secret.as_mut().unwrap().expires_at = NOW;
+        let right = read(&[&basic("c1:s3cret%2Bwith+%25%2F%3Achars")], "").unwrap();
+        assert!(right.prove(Some(&client), NOW).is_err());
+        assert!(
+            right
+                .prove(Some(&client), Timestamp::from_secs(NOW.as_secs() - 1))
+                .is_ok()
+        );
+    }
+}

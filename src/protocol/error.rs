@@ -1,0 +1,268 @@
+//! Error answers (RFC 6749 §4.1.2.1, §5.2; RFC 7591 §3.2.2; RFC 8628 §3.5; RFC 8707 §2).
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::types::RandomnessUnavailable;
+
+/// The error codes of the served endpoints, as they stand on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ErrorCode {
+    InvalidRequest,
+    InvalidClient,
+    InvalidGrant,
+    UnauthorizedClient,
+    UnsupportedGrantType,
+    UnsupportedResponseType,
+    InvalidScope,
+    InvalidTarget,
+    AccessDenied,
+    ServerError,
+    TemporarilyUnavailable,
+    AuthorizationPending,
+    SlowDown,
+    ExpiredToken,
+    InvalidRedirectUri,
+    InvalidClientMetadata,
+    InvalidToken,
+}
+
+impl ErrorCode {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+            Self::InvalidGrant => "invalid_grant",
+            Self::UnauthorizedClient => "unauthorized_client",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::InvalidScope => "invalid_scope",
+            Self::InvalidTarget => "invalid_target",
+            Self::AccessDenied => "access_denied",
+            Self::ServerError => "server_error",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::SlowDown => "slow_down",
+            Self::ExpiredToken => "expired_token",
+            Self::InvalidRedirectUri => "invalid_redirect_uri",
+            Self::InvalidClientMetadata => "invalid_client_metadata",
+            Self::InvalidToken => "invalid_token",
+        }
+    }
+}
+
+/// A refusal on the wire: a code and a fixed sentence. What caused it goes to the log, once, and never to the client.
+pub(crate) struct OAuthError {
+    pub(crate) code: ErrorCode,
+    pub(crate) description: &'static str,
+    pub(crate) status: StatusCode,
+    /// `Retry-After` in seconds, or the methods that are allowed.
+    hint: Hint,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Hint {
+    None,
+    RetryAfter(u32),
+    Allow(&'static str),
+}
+
+impl OAuthError {
+    pub(crate) const fn new(code: ErrorCode, description: &'static str) -> Self {
+        let status = match code {
+            ErrorCode::InvalidClient | ErrorCode::InvalidToken => StatusCode::UNAUTHORIZED,
+            ErrorCode::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self {
+            code,
+            description,
+            status,
+            hint: Hint::None,
+            source: None,
+        }
+    }
+
+    pub(crate) const fn invalid_request(description: &'static str) -> Self {
+        Self::new(ErrorCode::InvalidRequest, description)
+    }
+
+    pub(crate) const fn invalid_grant(description: &'static str) -> Self {
+        Self::new(ErrorCode::InvalidGrant, description)
+    }
+
+    /// One answer for an unknown client, a wrong secret, a missing one and a disabled client (RFC 6749 §5.2).
+    pub(crate) const fn invalid_client() -> Self {
+        Self::new(ErrorCode::InvalidClient, "Client authentication failed")
+    }
+
+    /// The store, the policy or the operating system failed: not a verdict about anything the client sent.
+    pub(crate) fn unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self {
+            hint: Hint::RetryAfter(1),
+            source: Some(source.into()),
+            ..Self::new(
+                ErrorCode::TemporarilyUnavailable,
+                "The server cannot answer right now",
+            )
+        }
+    }
+
+    pub(crate) const fn too_many_requests(retry_after: u32) -> Self {
+        let mut error = Self::new(ErrorCode::TemporarilyUnavailable, "Too many requests");
+        error.status = StatusCode::TOO_MANY_REQUESTS;
+        error.hint = Hint::RetryAfter(retry_after);
+        error
+    }
+
+    pub(crate) const fn too_large() -> Self {
+        let mut error = Self::invalid_request("The request body is too large");
+        error.status = StatusCode::PAYLOAD_TOO_LARGE;
+        error
+    }
+
+    pub(crate) const fn method_not_allowed(allow: &'static str) -> Self {
+        let mut error = Self::invalid_request("The method is not allowed here");
+        error.status = StatusCode::METHOD_NOT_ALLOWED;
+        error.hint = Hint::Allow(allow);
+        error
+    }
+
+    /// Whether it is our fault and not the client's.
+    pub(crate) const fn is_ours(&self) -> bool {
+        matches!(
+            self.code,
+            ErrorCode::ServerError | ErrorCode::TemporarilyUnavailable
+        )
+    }
+
+    /// Tells the log, once: call it where the error becomes an answer.
+    pub(crate) fn log(&self) {
+        let error = self.code.as_str();
+        match &self.source {
+            Some(cause) if self.is_ours() => {
+                tracing::error!(error, cause = %Causes(&**cause), "{}", self.description)
+            }
+            _ => tracing::debug!(error, "{}", self.description),
+        }
+    }
+
+    /// The answer of RFC 6749 §5.2, logged.
+    pub(crate) fn to_response(&self) -> Response<Bytes> {
+        self.log();
+        let body = serde_json::json!({ "error": self.code.as_str(), "error_description": self.description });
+        let mut response = json(self.status, &body);
+        let headers = response.headers_mut();
+        match self.hint {
+            Hint::None => {}
+            Hint::RetryAfter(seconds) => {
+                drop(headers.insert(RETRY_AFTER, HeaderValue::from(seconds)))
+            }
+            Hint::Allow(methods) => drop(headers.insert(ALLOW, HeaderValue::from_static(methods))),
+        }
+        let challenge = match self.code {
+            ErrorCode::InvalidClient => "Basic realm=\"oauth\", charset=\"UTF-8\"",
+            ErrorCode::InvalidToken => "Bearer error=\"invalid_token\"",
+            _ => return response,
+        };
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        response
+    }
+}
+
+impl fmt::Debug for OAuthError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.description)
+    }
+}
+
+impl From<RandomnessUnavailable> for OAuthError {
+    fn from(error: RandomnessUnavailable) -> Self {
+        Self::unavailable(error)
+    }
+}
+
+/// A JSON answer that nobody may keep (RFC 6749 §5.1).
+pub(crate) fn json(status: StatusCode, body: &impl serde::Serialize) -> Response<Bytes> {
+    // Everything that is written here is made of strings, numbers and lists, which always have a JSON form.
+    let body = serde_json::to_vec(body).unwrap_or_else(|_| b"{}".to_vec());
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// An error and what caused it, in one line.
+struct Causes<'a>(&'a (dyn StdError + 'static));
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ErrorCode, OAuthError};
+
+    // req: 6749-5.2-1, 6749-5.2-2, 6749-5.2-13, 6749-5.1-6
+    #[test]
+    fn rfc6749_5_2_an_error_is_400_json_with_one_code_that_nobody_keeps() {
+        let answer = OAuthError::invalid_grant("The code has expired").to_response();
+        assert_eq!(answer.status(), 400);
+        assert_eq!(answer.headers()["content-type"], "application/json");
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        assert_eq!(answer.headers()["pragma"], "no-cache");
+        let body: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+        assert_eq!(
+            body,
+            serde_json::json!({"error": "invalid_grant", "error_description": "The code has expired"})
+        );
+    }
+
+    // req: 6749-5.2-6, 6749-5.2-7
+    #[test]
+    fn rfc6749_5_2_invalid_client_is_401_with_a_basic_challenge() {
+        let answer = OAuthError::invalid_client().to_response();
+        assert_eq!(answer.status(), 401);
+        assert!(
+            answer.headers()["www-authenticate"]
+                .to_str()
+                .unwrap()
+                .starts_with("Basic realm=")
+        );
+    }
+
+    #[test]
+    fn our_own_failure_is_503_with_retry_after_and_tells_no_cause() {
+        let answer = OAuthError::unavailable("disk full at /var/lib").to_response();
+        assert_eq!(answer.status(), 503);
+        assert_eq!(answer.headers()["retry-after"], "1");
+        assert!(!String::from_utf8_lossy(answer.body()).contains("disk"));
+        assert_eq!(
+            OAuthError::new(ErrorCode::ServerError, "x")
+                .to_response()
+                .status(),
+            500
+        );
+    }
+}
