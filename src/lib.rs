@@ -5,5 +5,15 @@
 mod grant;
 mod protocol;
 #[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
 pub mod store;
 pub mod types;
+
+#[cfg(feature = "server")]
+pub use server::{
+    Approval, AuthorizationServer, Decision, Interaction, Issuance, PendingRequest, Policy,
+    Registration, Verdict,
+};
+#[cfg(feature = "server")]
+pub use store::MemoryStore;

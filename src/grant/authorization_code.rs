@@ -56,7 +56,7 @@ pub(crate) fn redeem(
     }
     match &request.redirect_uri {
         // RFC 6749 §4.1.3: MUST be identical if it was named; OAuth 2.1 clients no longer repeat it, and PKCE stands in for it.
-        Some(uri) if *uri == code.redirect_uri => {}
+        Some(uri) if uri == code.redirect_uri.as_str() => {}
         None if !code.redirect_uri_was_named => {}
         _ => {
             return Err(OAuthError::invalid_grant(
@@ -91,7 +91,7 @@ mod tests {
     fn code() -> Code {
         Code {
             client_id: "c1".parse().unwrap(),
-            redirect_uri: "https://app.harbor.test/cb".into(),
+            redirect_uri: "https://app.harbor.test/cb".parse().unwrap(),
             redirect_uri_was_named: true,
             challenge: "kj6EpUHcHNLovRS2MBmyXh3DG-X5wwG4xn21qr77nAw"
                 .parse()

@@ -10,9 +10,7 @@ pub(crate) use authorization_code::{CodeGrant, Redemption, redeem};
 pub(crate) use catalog::{Asked, Catalog, Resource};
 pub(crate) use client_credentials::ClientGrant;
 pub(crate) use device_code::{DeviceGrant, Poll, poll};
-pub(crate) use refresh_token::{
-    Presented, REFRESH_TOKEN_PREFIX, RefreshGrant, RefreshToken, present, rotate,
-};
+pub(crate) use refresh_token::{Presented, RefreshGrant, RefreshToken, present, rotate};
 
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;

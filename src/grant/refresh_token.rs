@@ -4,6 +4,7 @@
 //! grant keeps digests of the current token and of the one before. The current tail is also kept sealed under the one before, so
 //! that who presents that one again inside a short window is given the same successor: an answer that was lost is not a theft.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -19,7 +20,7 @@ use crate::types::record::{Grant, RefreshFamily, Rotated};
 use crate::types::{Client, Digest, Secret, Timestamp};
 
 /// What every refresh token begins with.
-pub(crate) const REFRESH_TOKEN_PREFIX: &str = "tor_";
+const REFRESH_TOKEN_PREFIX: &str = "tor_";
 
 #[derive(Debug)]
 pub(crate) struct RefreshGrant {
@@ -72,10 +73,27 @@ impl RefreshToken {
         Digest::of("refresh_token", self.0.as_slice())
     }
 
+    /// Whether this family had it: as its live token, as the one before, or longer ago, when its holder still knows the handle.
+    pub(crate) fn is_of(&self, grant: &Grant) -> bool {
+        let Some(family) = &grant.family else {
+            return false;
+        };
+        match (self.generation().cmp(&family.generation), &family.rotated) {
+            (Ordering::Equal, _) => self.digest() == family.current,
+            (Ordering::Less, Some(rotated))
+                if self.generation().checked_add(1) == Some(family.generation) =>
+            {
+                self.digest() == rotated.previous
+            }
+            (order, _) => order == Ordering::Less,
+        }
+    }
+
     fn handle(&self) -> &[u8; 32] {
         self.0.first_chunk().unwrap_or(&[0; 32])
     }
 
+    #[cfg(test)]
     fn tail(&self) -> &[u8; 32] {
         self.0.last_chunk().unwrap_or(&[0; 32])
     }

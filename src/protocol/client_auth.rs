@@ -52,14 +52,14 @@ impl Credentials {
         }
         // An Authorization header that is no Basic one is never ignored.
         let (client_id, secret) = basic(field.as_bytes()).ok_or(OAuthError::invalid_client())?;
-        if body_id.is_some_and(|id| *id != *client_id) {
+        let client_id: ClientId = client_id
+            .parse()
+            .map_err(|_| OAuthError::invalid_client())?;
+        if body_id.is_some_and(|id| id != client_id.as_str()) {
             return Err(OAuthError::invalid_request(
                 "client_id differs from the Authorization header",
             ));
         }
-        let client_id = client_id
-            .parse()
-            .map_err(|_| OAuthError::invalid_client())?;
         Ok(Self {
             client_id,
             secret: Some(secret),

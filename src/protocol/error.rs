@@ -8,7 +8,7 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::types::RandomnessUnavailable;
 
@@ -156,12 +156,8 @@ impl OAuthError {
         }
     }
 
-    /// The answer of RFC 6749 §5.2, logged.
-    pub(crate) fn to_response(&self) -> Response<Bytes> {
-        self.log();
-        let body = serde_json::json!({ "error": self.code.as_str(), "error_description": self.description });
-        let mut response = json(self.status, &body);
-        let headers = response.headers_mut();
+    /// When to try again, or which methods there are.
+    pub(crate) fn hint(&self, headers: &mut HeaderMap) {
         match self.hint {
             Hint::None => {}
             Hint::RetryAfter(seconds) => {
@@ -169,6 +165,15 @@ impl OAuthError {
             }
             Hint::Allow(methods) => drop(headers.insert(ALLOW, HeaderValue::from_static(methods))),
         }
+    }
+
+    /// The answer of RFC 6749 §5.2, logged.
+    pub(crate) fn to_response(&self) -> Response<Bytes> {
+        self.log();
+        let body = serde_json::json!({ "error": self.code.as_str(), "error_description": self.description });
+        let mut response = json(self.status, &body);
+        let headers = response.headers_mut();
+        self.hint(headers);
         let challenge = match self.code {
             ErrorCode::InvalidClient => "Basic realm=\"oauth\", charset=\"UTF-8\"",
             ErrorCode::InvalidToken => "Bearer error=\"invalid_token\"",

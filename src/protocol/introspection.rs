@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::types::{Claims, ClientId, IssuerUrl, ResourceUri, Scope, Subject, Timestamp};
 
-/// An active token; the inactive answer is [`INACTIVE`] and has no other member.
+/// An active token; the inactive answer is [`Inactive`] and has no other member.
 #[derive(Debug, Serialize)]
 pub(crate) struct IntrospectionResponse<'a> {
     pub(crate) active: bool,
@@ -31,4 +31,11 @@ impl<'a> IntrospectionResponse<'a> {
 }
 
 /// The whole answer about a token that is not active, or not for the caller to know (RFC 7662 §2.2).
-pub(crate) const INACTIVE: &[u8] = br#"{"active":false}"#;
+#[derive(Debug, Serialize)]
+pub(crate) struct Inactive {
+    active: bool,
+}
+
+impl Inactive {
+    pub(crate) const ANSWER: Self = Self { active: false };
+}

@@ -10,3 +10,6 @@ pub(crate) mod form;
 pub(crate) mod introspection;
 #[cfg(feature = "server")]
 pub(crate) mod metadata;
+pub(crate) mod protected_resource;
+#[cfg(feature = "server")]
+pub(crate) mod registration;

@@ -15,7 +15,9 @@ mod memory;
 mod records;
 pub(crate) use erased::DynStore;
 pub use memory::MemoryStore;
-pub(crate) use records::Records;
+pub(crate) use records::{
+    Read, Records, Stored, all_clients, client_digest, consent_digest, subject_digest,
+};
 
 /// What kind of record a key leads to. The kind is part of the key, so that a code is never read as a device code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -52,6 +52,17 @@ pub(crate) struct Read<T> {
     unknown: Map<String, Value>,
 }
 
+impl<T> Read<T> {
+    /// What was just written, as if it had been read.
+    pub(crate) fn new(record: T, version: Version) -> Self {
+        Self {
+            record,
+            version,
+            unknown: Map::new(),
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Envelope<T> {
     v: u32,

@@ -1,20 +1,21 @@
 //! What both layers answer with.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use http_body_util::Full;
 use pin_project_lite::pin_project;
 
 pin_project! {
     /// A response body that is either the inner service's, untouched, or ours.
     ///
     /// It is an [`http_body::Body`] wherever `B` is one with `Data = Bytes`; nothing else is asked of the inner body, and its
-    /// errors pass through unchanged. A body of ours is whole, in memory, and never fails.
+    /// errors pass through unchanged. A body of ours is whole, in memory, and never fails; it is made by `.into()` from a `String`,
+    /// a `&'static str` or [`Bytes`]. Without a parameter there is no inner service: `Response<Body>` is an answer of ours.
     #[derive(Debug, Clone)]
-    pub struct Body<B> {
+    pub struct Body<B = Nothing> {
         #[pin]
         origin: Origin<B>,
     }
@@ -25,7 +26,24 @@ pin_project! {
     #[derive(Debug, Clone)]
     enum Origin<B> {
         Inner { #[pin] body: B },
-        Ours { #[pin] body: Full<Bytes> },
+        Ours { bytes: Bytes },
+    }
+}
+
+/// The inner body of an answer that never comes from an inner service: there is none.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::exhaustive_enums, reason = "it has no value, and never will")]
+pub enum Nothing {}
+
+impl http_body::Body for Nothing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match *self {}
     }
 }
 
@@ -40,9 +58,18 @@ impl<B> Body<B> {
     /// A body of ours.
     pub(crate) fn ours(bytes: Bytes) -> Self {
         Self {
-            origin: Origin::Ours {
-                body: Full::new(bytes),
-            },
+            origin: Origin::Ours { bytes },
+        }
+    }
+}
+
+impl Body {
+    /// What it holds.
+    #[cfg(feature = "server")]
+    pub(crate) fn into_bytes(self) -> Bytes {
+        match self.origin {
+            Origin::Inner { body } => match body {},
+            Origin::Ours { bytes } => bytes,
         }
     }
 }
@@ -51,6 +78,12 @@ impl<B> Default for Body<B> {
     /// An empty body.
     fn default() -> Self {
         Self::ours(Bytes::new())
+    }
+}
+
+impl<B, T: Into<Bytes>> From<T> for Body<B> {
+    fn from(bytes: T) -> Self {
+        Self::ours(bytes.into())
     }
 }
 
@@ -67,21 +100,24 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().origin.project() {
             OriginProjection::Inner { body } => body.poll_frame(cx),
-            OriginProjection::Ours { body } => body.poll_frame(cx).map_err(|never| match never {}),
+            OriginProjection::Ours { bytes } if bytes.is_empty() => Poll::Ready(None),
+            OriginProjection::Ours { bytes } => {
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.origin {
             Origin::Inner { body } => body.is_end_stream(),
-            Origin::Ours { body } => body.is_end_stream(),
+            Origin::Ours { bytes } => bytes.is_empty(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.origin {
             Origin::Inner { body } => body.size_hint(),
-            Origin::Ours { body } => body.size_hint(),
+            Origin::Ours { bytes } => SizeHint::with_exact(bytes.len() as u64),
         }
     }
 }

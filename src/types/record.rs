@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Claims, ClientId, CodeChallenge, Digest, ResourceUri, Scope, Subject, Timestamp};
+use super::{
+    Claims, ClientId, CodeChallenge, Digest, RedirectUri, ResourceUri, Scope, Subject, Timestamp,
+};
 
 /// What an owner said yes to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,7 +62,7 @@ pub(crate) struct Rotated {
 pub(crate) struct Code {
     pub(crate) client_id: ClientId,
     /// Where the code was sent, byte for byte.
-    pub(crate) redirect_uri: String,
+    pub(crate) redirect_uri: RedirectUri,
     /// Whether the request named it; if it did, the token request must too (RFC 6749 §4.1.3).
     pub(crate) redirect_uri_was_named: bool,
     pub(crate) challenge: CodeChallenge,
@@ -156,7 +158,7 @@ pub(crate) struct Interaction {
 pub(crate) enum Flow {
     /// An authorization request (RFC 6749 §4.1.1).
     Code {
-        redirect_uri: String,
+        redirect_uri: RedirectUri,
         redirect_uri_was_named: bool,
         state: Option<String>,
         challenge: CodeChallenge,

@@ -122,7 +122,17 @@ impl FromStr for RedirectUri {
             // RFC 8252 §7.1: a private-use scheme is a reversed domain name; `javascript`, `data`, `file` … are not.
             scheme => scheme.contains('.') && written(scheme),
         };
-        if !fits || !url.username().is_empty() || url.password().is_some() {
+        // A host with escapes in it would be shown to a person as something else than where it leads.
+        let authority = text
+            .split("://")
+            .nth(1)
+            .and_then(|rest| rest.split(['/', '?']).next())
+            .unwrap_or_default();
+        if !fits
+            || authority.contains('%')
+            || !url.username().is_empty()
+            || url.password().is_some()
+        {
             return Err(InvalidRedirectUri);
         }
         if url
@@ -202,6 +212,7 @@ mod tests {
             "https://u@x.example/cb",
             "https://x.example/c b",
             "https://x.example/\\cb",
+            "https://x.ex%61mple/cb",
             "https://x.example/é",
             "",
             "http://127.0.0.1.evil.test/cb",

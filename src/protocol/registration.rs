@@ -1,0 +1,460 @@
+//! Client metadata, as it is sent and as it is answered (RFC 7591 §2, §3.2.1).
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::error::{ErrorCode, OAuthError};
+use crate::types::{Client, ClientId, Digest, GrantType, RedirectUri, Scope, Secret, Timestamp};
+
+/// The most redirection URIs, and the longest text of any other member.
+const LIST: usize = 20;
+const TEXT: usize = 2048;
+
+/// `token_endpoint_auth_method` (RFC 7591 §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AuthMethod {
+    None,
+    ClientSecretBasic,
+    ClientSecretPost,
+}
+
+impl AuthMethod {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::ClientSecretBasic => "client_secret_basic",
+            Self::ClientSecretPost => "client_secret_post",
+        }
+    }
+}
+
+/// What a client says about itself: the members this server knows; others are ignored (RFC 7591 §2: MUST).
+#[derive(Debug, Clone)]
+pub(crate) struct ClientMetadata {
+    pub(crate) auth_method: AuthMethod,
+    pub(crate) client_name: Option<String>,
+    pub(crate) redirect_uris: Vec<RedirectUri>,
+    pub(crate) grant_types: Vec<GrantType>,
+    pub(crate) scope: Scope,
+    asked_scope: Option<Scope>,
+    response_types: Option<Vec<String>>,
+    /// Members that are kept and given back, and not acted on.
+    kept: Map<String, Value>,
+}
+
+const fn invalid(description: &'static str) -> OAuthError {
+    OAuthError::new(ErrorCode::InvalidClientMetadata, description)
+}
+
+impl ClientMetadata {
+    /// Reads a registration request: one JSON object without repeated members.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, OAuthError> {
+        let Object(members) = serde_json::from_slice(body)
+            .map_err(|_| invalid("The body is not one JSON object without repeated members"))?;
+        if members.contains_key("jwks") && members.contains_key("jwks_uri") {
+            return Err(invalid("jwks and jwks_uri are both present")); // RFC 7591 §2: MUST NOT
+        }
+        let auth_method = match text(&members, "token_endpoint_auth_method")? {
+            None | Some("client_secret_basic") => AuthMethod::ClientSecretBasic,
+            Some("client_secret_post") => AuthMethod::ClientSecretPost,
+            Some("none") => AuthMethod::None,
+            Some(_) => return Err(invalid("token_endpoint_auth_method is not supported")),
+        };
+        let redirect_uris = texts(&members, "redirect_uris")?
+            .unwrap_or_default()
+            .into_iter()
+            .map(str::parse)
+            .collect::<Result<_, _>>();
+        let redirect_uris = redirect_uris.map_err(|_| {
+            OAuthError::new(
+                ErrorCode::InvalidRedirectUri,
+                "A redirect_uri is not allowed",
+            )
+        })?;
+        let grant_types =
+            texts(&members, "grant_types")?.unwrap_or_else(|| vec!["authorization_code"]);
+        let scope = text(&members, "scope")?
+            .map(str::parse)
+            .transpose()
+            .map_err(|_| invalid("scope is malformed"))?;
+        Ok(Self {
+            auth_method,
+            client_name: text(&members, "client_name")?.map(ToOwned::to_owned),
+            redirect_uris,
+            // Grants that are not known here are left out (RFC 7591 §2: may be replaced).
+            grant_types: grant_types
+                .into_iter()
+                .filter_map(|name| name.parse().ok())
+                .collect(),
+            scope: Scope::empty(),
+            asked_scope: scope,
+            response_types: texts(&members, "response_types")?
+                .map(|types| types.into_iter().map(ToOwned::to_owned).collect()),
+            kept: kept(members)?,
+        })
+    }
+
+    /// What of it is registered, by what this server allows.
+    pub(crate) fn decide(
+        mut self,
+        allowed: &[GrantType],
+        scopes: &Scope,
+    ) -> Result<Self, OAuthError> {
+        self.grant_types
+            .retain(|grant_type| allowed.contains(grant_type));
+        self.grant_types.sort_unstable();
+        self.grant_types.dedup();
+        if !self
+            .grant_types
+            .iter()
+            .any(|grant_type| *grant_type != GrantType::RefreshToken)
+        {
+            return Err(invalid(
+                "None of the grant_types is offered to clients that register themselves",
+            ));
+        }
+        let code = self.grant_types.contains(&GrantType::AuthorizationCode);
+        if code && self.redirect_uris.is_empty() {
+            return Err(OAuthError::new(
+                ErrorCode::InvalidRedirectUri,
+                "redirect_uris is missing",
+            )); // RFC 7591 §5: MUST
+        }
+        if self.auth_method == AuthMethod::None
+            && self.grant_types.contains(&GrantType::ClientCredentials)
+        {
+            return Err(invalid(
+                "client_credentials needs a client that can authenticate",
+            ));
+        }
+        // RFC 7591 §2.1: `code` goes with authorization_code, and nothing else is offered.
+        match &self.response_types {
+            Some(types) if code != types.iter().any(|name| name == "code") => {
+                return Err(invalid(
+                    "response_types and grant_types do not fit each other",
+                ));
+            }
+            Some(types) if types.iter().any(|name| name != "code") => {
+                return Err(invalid("A response_type is not supported"));
+            }
+            _ => {}
+        }
+        self.scope = self
+            .asked_scope
+            .as_ref()
+            .map_or_else(|| scopes.clone(), |asked| asked.intersection(scopes));
+        Ok(self)
+    }
+
+    /// The digest of what is registered: equal for equal registrations, whatever order or spelling they came in.
+    pub(crate) fn digest(&self) -> Digest {
+        let uris: Vec<_> = self.redirect_uris.iter().map(RedirectUri::as_str).collect();
+        let canonical = (
+            &self.client_name,
+            uris,
+            &self.grant_types,
+            &self.scope,
+            &self.kept,
+        );
+        Digest::of(
+            "client_metadata",
+            &serde_json::to_vec(&canonical).unwrap_or_default(),
+        )
+    }
+
+    /// What the store keeps beside the members that the server acts on.
+    pub(crate) fn kept(&self) -> Map<String, Value> {
+        let mut kept = self.kept.clone();
+        kept.insert(
+            "token_endpoint_auth_method".into(),
+            self.auth_method.as_str().into(),
+        );
+        kept
+    }
+}
+
+/// Members that are given back as they came, if they have the right form (RFC 7591 §2, §2.2).
+fn kept(members: Map<String, Value>) -> Result<Map<String, Value>, OAuthError> {
+    let mut kept = Map::new();
+    for (name, value) in members {
+        let plain = name.split('#').next().unwrap_or_default();
+        let fits = match plain {
+            "client_uri" | "logo_uri" | "tos_uri" | "policy_uri" | "jwks_uri" => {
+                value.as_str().is_some_and(is_web_url)
+            }
+            "software_id" | "software_version" | "application_type" => {
+                value.as_str().is_some_and(|text| text.len() <= TEXT)
+            }
+            "client_name" if name.contains('#') => {
+                value.as_str().is_some_and(|text| text.len() <= TEXT)
+            }
+            "contacts" => value.as_array().is_some_and(|list| {
+                list.len() <= LIST
+                    && list
+                        .iter()
+                        .all(|contact| contact.as_str().is_some_and(|text| text.len() <= TEXT))
+            }),
+            "jwks" => value.get("keys").is_some_and(Value::is_array),
+            _ => continue,
+        };
+        // Some clients send null for what they do not have; it is as absent.
+        match (fits, value.is_null()) {
+            (_, true) => {}
+            (true, _) => drop(kept.insert(name, value)),
+            (false, _) => return Err(invalid("A member has the wrong form")),
+        }
+    }
+    Ok(kept)
+}
+
+fn is_web_url(text: &str) -> bool {
+    let has_form =
+        text.len() <= TEXT && (text.starts_with("https://") || text.starts_with("http://"));
+    has_form && url::Url::parse(text).is_ok()
+}
+
+fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, OAuthError> {
+    match members.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.len() <= TEXT => Ok(Some(text)),
+        Some(_) => Err(invalid("A member is not a text, or too long")),
+    }
+}
+
+fn texts<'a>(
+    members: &'a Map<String, Value>,
+    name: &str,
+) -> Result<Option<Vec<&'a str>>, OAuthError> {
+    let wrong = invalid("A member is not a list of texts, or too long");
+    match members.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Array(list)) if list.len() <= LIST => list
+            .iter()
+            .map(Value::as_str)
+            .collect::<Option<_>>()
+            .map(Some)
+            .ok_or(wrong),
+        Some(_) => Err(wrong),
+    }
+}
+
+/// A JSON object in which no member is repeated.
+struct Object(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Object, A::Error> {
+                let (mut members, mut seen) = (Map::new(), HashSet::new());
+                while let Some((name, value)) = access.next_entry::<String, Value>()? {
+                    if !seen.insert(name.clone()) {
+                        return Err(serde::de::Error::custom("a member is repeated"));
+                    }
+                    members.insert(name, value);
+                }
+                Ok(Object(members))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// The answer to a registration: all that was registered, what the server chose included (RFC 7591 §3.2.1). No member is `null`.
+#[derive(Debug, Serialize)]
+pub(crate) struct ClientInformation<'a> {
+    client_id: &'a ClientId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret: Option<&'a str>,
+    /// 0: never. Present whenever `client_secret` is (RFC 7591 §3.2.1: MUST).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret_expires_at: Option<u64>,
+    client_id_issued_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    redirect_uris: &'a [RedirectUri],
+    grant_types: &'a [GrantType],
+    response_types: &'static [&'static str],
+    #[serde(skip_serializing_if = "Scope::is_empty")]
+    scope: &'a Scope,
+    #[serde(flatten)]
+    kept: &'a Map<String, Value>,
+}
+
+impl<'a> ClientInformation<'a> {
+    pub(crate) fn new(client: &'a Client, secret: Option<&'a Secret>) -> Self {
+        const NO_SCOPE: &Scope = &Scope::empty();
+        Self {
+            client_id: &client.client_id,
+            client_secret: secret.map(Secret::expose),
+            client_secret_expires_at: secret.map(|_| 0),
+            client_id_issued_at: client.client_id_issued_at,
+            client_name: client.client_name(),
+            redirect_uris: &client.redirect_uris,
+            grant_types: &client.grant_types,
+            response_types: if client.may_use(GrantType::AuthorizationCode) {
+                &["code"]
+            } else {
+                &[]
+            },
+            scope: client.allowed_scope().unwrap_or(NO_SCOPE),
+            kept: &client.metadata,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AuthMethod, ClientMetadata};
+    use crate::protocol::error::{ErrorCode, OAuthError};
+    use crate::types::GrantType;
+
+    const ALLOWED: &[GrantType] = &[
+        GrantType::AuthorizationCode,
+        GrantType::RefreshToken,
+        GrantType::DeviceCode,
+    ];
+
+    fn register(json: &str) -> Result<ClientMetadata, OAuthError> {
+        ClientMetadata::parse(json.as_bytes())?.decide(ALLOWED, &"a b".parse().unwrap())
+    }
+
+    fn refused(json: &str) -> ErrorCode {
+        register(json).map(|_| json.to_owned()).unwrap_err().code
+    }
+
+    // req: 7591-2-3, 7591-2-5, 7591-2-17, tol-reg-2
+    #[test]
+    fn rfc7591_2_what_is_left_out_has_a_default_and_what_is_unknown_is_ignored() {
+        let metadata = register(r#"{"redirect_uris":["https://x.example/cb"],"frobnicate":1,"contacts":[],"logo_uri":null}"#).unwrap();
+        assert_eq!(
+            (metadata.auth_method, metadata.grant_types.as_slice()),
+            (AuthMethod::ClientSecretBasic, &ALLOWED[..1])
+        );
+        assert_eq!(metadata.scope.to_string(), "a b");
+        assert!(
+            !metadata.kept.contains_key("frobnicate") && !metadata.kept.contains_key("logo_uri")
+        );
+    }
+
+    // req: 7591-2-2, 7591-5-1, 7591-3.2.2-3, 6749-3.1.2.2-1
+    #[test]
+    fn rfc7591_5_redirection_uris_are_demanded_and_checked() {
+        for json in [
+            r"{}",
+            r#"{"redirect_uris":[]}"#,
+            r#"{"redirect_uris":["http://x.example/cb"]}"#,
+            r#"{"redirect_uris":["https://x.example/cb#f"]}"#,
+            r#"{"redirect_uris":["/cb"]}"#,
+        ] {
+            assert_eq!(refused(json), ErrorCode::InvalidRedirectUri, "{json}");
+        }
+        assert!(register(r#"{"grant_types":["urn:ietf:params:oauth:grant-type:device_code"],"token_endpoint_auth_method":"none"}"#).is_ok());
+    }
+
+    // req: 7591-3.2.2-4, 7591-2-15, 7591-2-11, http-json-1
+    #[test]
+    fn rfc7591_3_2_2_other_bad_members_are_invalid_client_metadata() {
+        let with =
+            |member: &str| format!(r#"{{"redirect_uris":["https://x.example/cb"],{member}}}"#);
+        for member in [
+            r#""client_name":7"#,
+            r#""scope":["a"]"#,
+            r#""scope":"a\"b""#,
+            r#""client_uri":"javascript:1""#,
+            r#""logo_uri":"data:,x""#,
+            r#""contacts":"me""#,
+            r#""jwks":{},"jwks_uri":"https://x.example/j""#,
+            r#""jwks":{}"#,
+            r#""token_endpoint_auth_method":"private_key_jwt""#,
+            r#""client_name":"a","client_name":"b""#,
+            r#""grant_types":["implicit"]"#,
+            r#""grant_types":["device_code"]"#,
+            r#""grant_types":["refresh_token"]"#,
+            r#""grant_types":"authorization_code""#,
+        ] {
+            assert_eq!(
+                refused(&with(member)),
+                ErrorCode::InvalidClientMetadata,
+                "{member}"
+            );
+        }
+        for body in ["[]", "", "{", "{}x", "null", "\"x\""] {
+            assert_eq!(refused(body), ErrorCode::InvalidClientMetadata, "{body}");
+        }
+        assert_eq!(
+            refused(&format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000))),
+            ErrorCode::InvalidClientMetadata
+        );
+    }
+
+    // req: 7591-2.1-1, 7591-2-8
+    #[test]
+    fn rfc7591_2_1_response_types_fit_the_grants() {
+        let device = r#"{"grant_types":["urn:ietf:params:oauth:grant-type:device_code"],"response_types":["code"]}"#;
+        assert_eq!(refused(device), ErrorCode::InvalidClientMetadata);
+        for types in [r"[]", r#"["token"]"#, r#"["code","token"]"#] {
+            let json =
+                format!(r#"{{"redirect_uris":["https://x.example/cb"],"response_types":{types}}}"#);
+            assert_eq!(refused(&json), ErrorCode::InvalidClientMetadata, "{types}");
+        }
+    }
+
+    #[test]
+    fn s11_a_client_is_registered_for_no_more_than_is_allowed() {
+        let json = r#"{"redirect_uris":["https://x.example/cb"],"grant_types":["authorization_code","client_credentials","password"],"scope":"a root"}"#;
+        let metadata = register(json).unwrap();
+        assert_eq!(
+            (
+                metadata.grant_types.as_slice(),
+                metadata.scope.to_string().as_str()
+            ),
+            (&ALLOWED[..1], "a")
+        );
+    }
+
+    // req: 7591-PROJ-1
+    #[test]
+    fn s20_lists_and_texts_are_bounded() {
+        let uris = vec!["\"https://x.example/cb\""; 21].join(",");
+        assert_eq!(
+            refused(&format!(r#"{{"redirect_uris":[{uris}]}}"#)),
+            ErrorCode::InvalidClientMetadata
+        );
+        let name = "n".repeat(2049);
+        assert_eq!(
+            refused(&format!(
+                r#"{{"redirect_uris":["https://x.example/cb"],"client_name":"{name}"}}"#
+            )),
+            ErrorCode::InvalidClientMetadata
+        );
+    }
+
+    #[test]
+    fn equal_registrations_have_one_digest_and_others_another() {
+        let one = register(
+            r#"{"client_name":"n","redirect_uris":["https://x.example/cb"],"scope":"a b","x":1}"#,
+        )
+        .unwrap();
+        let same = register(
+            r#"{"scope":"b a","redirect_uris":["https://x.example/cb"],"client_name":"n"}"#,
+        )
+        .unwrap();
+        let other = register(
+            r#"{"scope":"b a","redirect_uris":["https://x.example/cb2"],"client_name":"n"}"#,
+        )
+        .unwrap();
+        assert!(one.digest() == same.digest() && one.digest() != other.digest());
+    }
+}

@@ -1,0 +1,457 @@
+//! From a waiting request to its end: what the host decides, and what the owner answers.
+
+use bytes::Bytes;
+use http::header::ORIGIN;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+
+use super::authorization_response::{
+    Address, page, page_decided, page_error, page_forged, see_other,
+};
+use super::interaction::{Approval, Decision};
+use super::pages::{self, Consent};
+use super::waiting::Waiting;
+use super::{Answer, AuthorizationServer, Inner};
+use crate::protocol::error::{ErrorCode, OAuthError};
+use crate::protocol::form::Form;
+use crate::store::consent_digest;
+use crate::types::record::{
+    self, Approved, Code, CodeState, Device, DeviceState, Flow, InteractionState,
+};
+use crate::types::{Body, Client, Digest, RegisteredBy, ScopeToken, Secret, Subject, random};
+
+impl AuthorizationServer {
+    /// Goes on with a waiting request from any handler of the host: `interaction` is [`PendingRequest::id`], and the answer is what
+    /// the browser is to be sent. A request that is unknown, expired or decided already gets a page that says so.
+    pub async fn resume(&self, interaction: &str, decision: Decision) -> Response<Body> {
+        let answer = match Waiting::load(&self.0, Secret::new(interaction)).await {
+            Ok(waiting) if waiting.is_decided() => page_decided().into(),
+            // A handler has no inner service to forward to: the browser is sent to the page that does.
+            Ok(waiting) => settle(&self.0, waiting, decision, &Method::POST).await,
+            Err(error) => page_error(&error).into(),
+        };
+        match answer {
+            Answer::Respond(response) => response.map(Body::from),
+            Answer::Forward(pending) => see_other(&self.resume_path(pending.id())).map(Body::from),
+        }
+    }
+}
+
+/// The browser comes back with the id of a request, and perhaps with a form's answer.
+pub(crate) async fn go_on(
+    server: &Inner,
+    id: Secret,
+    request: &Request<Bytes>,
+    form: &Form<'_>,
+) -> Answer {
+    let waiting = match Waiting::load(server, id).await {
+        Ok(waiting) => waiting,
+        Err(error) => return page_error(&error).into(),
+    };
+    if waiting.is_decided() {
+        return page_decided().into();
+    }
+    if request.method() == Method::POST {
+        return answered(server, waiting, request, form)
+            .await
+            .unwrap_or_else(|error| page_error(&error).into());
+    }
+    decide(server, waiting, request).await
+}
+
+/// Asks the host, and does what it says.
+pub(crate) async fn decide(server: &Inner, waiting: Waiting, request: &Request<Bytes>) -> Answer {
+    let decision = ask_host(server, &waiting, request).await;
+    settle(server, waiting, decision, request.method()).await
+}
+
+async fn ask_host(server: &Inner, waiting: &Waiting, request: &Request<Bytes>) -> Decision {
+    let Some(interaction) = &server.config.interaction else {
+        return Decision::Deny;
+    };
+    let (parts, ()) = request_parts(request).into_parts();
+    interaction.decide(&waiting.pending(), &parts).await
+}
+
+/// The parts of a request for the host to read.
+pub(crate) fn request_parts(request: &Request<Bytes>) -> Request<()> {
+    let mut parts = Request::new(());
+    *parts.method_mut() = request.method().clone();
+    *parts.uri_mut() = request.uri().clone();
+    *parts.version_mut() = request.version();
+    *parts.headers_mut() = request.headers().clone();
+    *parts.extensions_mut() = request.extensions().clone();
+    parts
+}
+
+/// The form of the consent page: the person who is signed in now must be the one who was asked, and the answer must come from the
+/// page that asked them.
+async fn answered(
+    server: &Inner,
+    waiting: Waiting,
+    request: &Request<Bytes>,
+    form: &Form<'_>,
+) -> Result<Answer, OAuthError> {
+    let yes = match form.one("decision")? {
+        Some("allow") => true,
+        Some("deny") => false,
+        _ => {
+            return Err(OAuthError::invalid_request(
+                "The form was not sent by its buttons",
+            ));
+        }
+    };
+    let InteractionState::Asked { subject, nonce } = &waiting.read.record.state else {
+        return Ok(page_forged().into());
+    };
+    let posted = form
+        .one("csrf")?
+        .and_then(|text| Digest::try_from(text.to_owned()).ok());
+    if posted != Some(csrf(&waiting.id, nonce)) || !is_same_origin(server, request.headers()) {
+        return Ok(page_forged().into());
+    }
+    Ok(match ask_host(server, &waiting, request).await {
+        Decision::Ask(now) if now == *subject && yes => {
+            approve(server, waiting, Approval::new(now), true).await
+        }
+        Decision::Ask(now) if now == *subject => deny(server, waiting).await,
+        Decision::Ask(_) => page_forged().into(),
+        decision => settle(server, waiting, decision, request.method()).await,
+    })
+}
+
+/// Does what the host has decided. `method` is that of the browser's request: only a GET can be forwarded.
+pub(crate) async fn settle(
+    server: &Inner,
+    waiting: Waiting,
+    decision: Decision,
+    method: &Method,
+) -> Answer {
+    match decision {
+        Decision::Login => match &server.config.login_path {
+            Some(path) => {
+                let query = url::form_urlencoded::Serializer::new(String::new())
+                    .append_pair("interaction", waiting.id.expose())
+                    .finish();
+                let joint = if path.contains('?') { '&' } else { '?' };
+                see_other(&format!("{path}{joint}{query}")).into()
+            }
+            None => waiting.refuse(
+                server,
+                &OAuthError::new(ErrorCode::ServerError, "There is no login"),
+            ),
+        },
+        Decision::Ask(subject) => ask(server, waiting, subject).await,
+        Decision::Approve(approval) => approve(server, waiting, approval, false).await,
+        Decision::Deny => deny(server, waiting).await,
+        Decision::Respond(response) => response.map(Body::into_bytes).into(),
+        Decision::Forward if *method == Method::GET => Answer::Forward(Box::new(waiting.pending())),
+        Decision::Forward => see_other(&server.resume_path(waiting.id.expose())).into(),
+    }
+}
+
+/// Shows the consent page, unless the same was agreed to before and that may count.
+async fn ask(server: &Inner, mut waiting: Waiting, subject: Subject) -> Answer {
+    match is_remembered(server, &waiting, &subject).await {
+        Ok(true) => return approve(server, waiting, Approval::new(subject), false).await,
+        Ok(false) => {}
+        Err(error) => return waiting.refuse(server, &error),
+    }
+    loop {
+        match &waiting.read.record.state {
+            InteractionState::Asked {
+                subject: asked,
+                nonce,
+            } if *asked == subject => {
+                return consent_page(server, &waiting, &subject, csrf(&waiting.id, nonce)).into();
+            }
+            InteractionState::Decided => return page_decided().into(),
+            InteractionState::Asked { .. } | InteractionState::Waiting => {}
+        }
+        // The value stays the same for the same person, so that two tabs can show the same page.
+        let nonce = match random() {
+            Ok(nonce) => Digest::from_bytes(*nonce),
+            Err(error) => return waiting.refuse(server, &error.into()),
+        };
+        let asked = InteractionState::Asked {
+            subject: subject.clone(),
+            nonce,
+        };
+        if let Err(error) = waiting.update(server, asked).await {
+            return waiting.refuse(server, &error);
+        }
+    }
+}
+
+async fn is_remembered(
+    server: &Inner,
+    waiting: &Waiting,
+    subject: &Subject,
+) -> Result<bool, OAuthError> {
+    if !waiting.is_memorable() {
+        return Ok(false);
+    }
+    let digest = consent_digest(subject, &waiting.client.client_id);
+    let consent = server
+        .records
+        .load::<record::Consent>(digest, server.now())
+        .await
+        .map_err(OAuthError::unavailable)?;
+    let asked = &waiting.read.record;
+    Ok(consent.is_some_and(|consent| {
+        let known = |resource| consent.record.resources.contains(resource);
+        consent.record.scope.contains_all(&asked.scope) && asked.resources.iter().all(known)
+    }))
+}
+
+/// The owner, or the host for them, says yes.
+async fn approve(server: &Inner, waiting: Waiting, approval: Approval, by_page: bool) -> Answer {
+    let asked = &waiting.read.record;
+    let epoch = server
+        .records
+        .subject_epoch(&approval.subject, server.now())
+        .await;
+    let subject_epoch = match epoch {
+        Ok(epoch) => epoch,
+        Err(error) => return waiting.refuse(server, &OAuthError::unavailable(error)),
+    };
+    let approved = Approved {
+        scope: approval.scope.map_or_else(
+            || asked.scope.clone(),
+            |scope| asked.scope.intersection(&scope),
+        ),
+        subject: approval.subject,
+        resources: asked.resources.clone(),
+        client_epoch: waiting.client.epoch,
+        subject_epoch,
+    };
+    match asked.flow.clone() {
+        Flow::Code { .. } => approve_code(server, waiting, approved, by_page).await,
+        Flow::Device { device, .. } => {
+            let done = (
+                "Device connected",
+                "You can close this page and go back to your device.",
+            );
+            end_device(server, device, DeviceState::Approved { approved }, done)
+                .await
+                .into()
+        }
+    }
+}
+
+/// What decides is the interaction's step to decided; the code is made after it.
+async fn approve_code(
+    server: &Inner,
+    mut waiting: Waiting,
+    approved: Approved,
+    by_page: bool,
+) -> Answer {
+    match waiting.close(server).await {
+        Ok(true) => {}
+        Ok(false) => return page_decided().into(),
+        Err(error) => return waiting.refuse(server, &error),
+    }
+    let Flow::Code {
+        redirect_uri,
+        redirect_uri_was_named,
+        state,
+        challenge,
+    } = waiting.read.record.flow.clone()
+    else {
+        return page_decided().into();
+    };
+    let record = Code {
+        client_id: waiting.client.client_id.clone(),
+        redirect_uri: redirect_uri.clone(),
+        redirect_uri_was_named,
+        challenge,
+        approved: approved.clone(),
+        expires_at: server
+            .now()
+            .saturating_add(server.config.lifetimes.authorization_code),
+        state: CodeState::Live,
+    };
+    let code = match keep_code(server, record).await {
+        Ok(code) => code,
+        Err(error) => return waiting.refuse(server, &error),
+    };
+    if by_page && waiting.is_memorable() {
+        keep_consent(server, &waiting.client, approved).await;
+    }
+    let (issuer, client) = (&server.config.issuer, &waiting.client);
+    Address {
+        issuer,
+        client,
+        redirect_uri: &redirect_uri,
+        state: state.as_deref(),
+    }
+    .code(&code)
+    .into()
+}
+
+async fn deny(server: &Inner, mut waiting: Waiting) -> Answer {
+    if let Flow::Device { device, .. } = waiting.read.record.flow {
+        let done = (
+            "Request denied",
+            "Nothing was given to the device. You can close this page.",
+        );
+        return end_device(server, device, DeviceState::Denied, done)
+            .await
+            .into();
+    }
+    match waiting.close(server).await {
+        Ok(true) => {}
+        Ok(false) => return page_decided().into(),
+        Err(error) => return waiting.refuse(server, &error),
+    }
+    let Flow::Code {
+        redirect_uri,
+        state,
+        ..
+    } = &waiting.read.record.flow
+    else {
+        return page_decided().into();
+    };
+    let (issuer, client) = (&server.config.issuer, &waiting.client);
+    Address {
+        issuer,
+        client,
+        redirect_uri,
+        state: state.as_deref(),
+    }
+    .denied()
+    .into()
+}
+
+/// What decides is the device's own step: it is final, whichever of several pages it came from.
+async fn end_device(
+    server: &Inner,
+    device: Digest,
+    state: DeviceState,
+    done: (&str, &str),
+) -> Response<Bytes> {
+    match decide_device(server, device, state).await {
+        Ok(true) => page(StatusCode::OK, done.0, done.1),
+        Ok(false) => page_decided(),
+        Err(error) => page_error(&error),
+    }
+}
+
+async fn keep_code(server: &Inner, record: Code) -> Result<Secret, OAuthError> {
+    let code = Secret::generate()?;
+    let digest = Digest::of("code", code.expose().as_bytes());
+    server
+        .records
+        .create(digest, record, server.now())
+        .await
+        .map_err(OAuthError::unavailable)?;
+    Ok(code)
+}
+
+/// A decision about a device is final, and no poll takes it back.
+async fn decide_device(
+    server: &Inner,
+    device: Digest,
+    state: DeviceState,
+) -> Result<bool, OAuthError> {
+    let now = server.now();
+    let decide = |device: &mut Device| {
+        let open = matches!(device.state, DeviceState::Pending { .. }) && device.expires_at > now;
+        if open {
+            device.state = state.clone();
+        }
+        open
+    };
+    server
+        .records
+        .change(device, now, decide)
+        .await
+        .map_err(OAuthError::unavailable)
+}
+
+/// Remembers a yes. If that fails, the person is asked again next time, and nothing else.
+async fn keep_consent(server: &Inner, client: &Client, approved: Approved) {
+    let (digest, now) = (
+        consent_digest(&approved.subject, &client.client_id),
+        server.now(),
+    );
+    let Approved {
+        scope, resources, ..
+    } = approved;
+    let merge = |consent: &mut record::Consent| {
+        consent.scope = consent.scope.union(&scope);
+        let new = resources
+            .iter()
+            .filter(|resource| !consent.resources.contains(resource))
+            .cloned()
+            .collect::<Vec<_>>();
+        consent.resources.extend(new);
+        true
+    };
+    let kept = match server.records.change(digest, now, merge).await {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let consent = record::Consent {
+                scope: scope.clone(),
+                resources: resources.clone(),
+                given_at: now,
+            };
+            server.records.create(digest, consent, now).await.map(drop)
+        }
+        Err(error) => Err(error),
+    };
+    if let Err(error) = kept {
+        tracing::error!(cause = %error, client_id = %client.client_id, "a consent could not be remembered");
+    }
+}
+
+/// What the form must carry: made from the id, which the store does not have, and a value that only the store has.
+fn csrf(id: &Secret, nonce: &Digest) -> Digest {
+    Digest::of("csrf", &[id.expose().as_bytes(), nonce.as_bytes()].concat())
+}
+
+/// Whether a browser says that a form comes from a page of ours. What says nothing at all is no browser of these years.
+pub(crate) fn is_same_origin(server: &Inner, headers: &HeaderMap) -> bool {
+    match headers.get("sec-fetch-site") {
+        Some(site) => site == "same-origin",
+        None => headers
+            .get(ORIGIN)
+            .is_some_and(|origin| origin == server.config.issuer.origin()),
+    }
+}
+
+fn consent_page<'a>(
+    server: &'a Inner,
+    waiting: &'a Waiting,
+    subject: &Subject,
+    csrf: Digest,
+) -> Response<Bytes> {
+    let asked = &waiting.read.record;
+    let way = match &asked.flow {
+        Flow::Code { redirect_uri, .. } => pages::Asked::Redirect(redirect_uri),
+        Flow::Device { user_code, .. } => pages::Asked::Device { user_code },
+    };
+    let words = &server.config.scope_descriptions;
+    let described = |token: &'a ScopeToken| {
+        (
+            token.as_str(),
+            words.get(token.as_str()).map(String::as_str),
+        )
+    };
+    let page = Consent {
+        client_name: waiting.client.client_name(),
+        client_id: waiting.client.client_id.as_str(),
+        vouched_for: waiting.client.registered_by == RegisteredBy::Host,
+        subject: subject.as_str(),
+        scopes: asked.scope.iter().map(described).collect(),
+        resources: asked
+            .resources
+            .iter()
+            .map(crate::types::ResourceUri::as_str)
+            .collect(),
+        asked: way,
+        action: server.path(super::Endpoint::Authorize),
+        interaction: waiting.id.expose(),
+        csrf: &String::from(csrf),
+    };
+    pages::respond(StatusCode::OK, &page)
+}

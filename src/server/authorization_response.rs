@@ -1,0 +1,112 @@
+//! What the browser is sent: authorization responses (RFC 6749 §4.1.2, RFC 9207 §2), redirects, and pages that say one thing.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY};
+use http::{HeaderValue, Response, StatusCode};
+
+use super::pages::{self, Leaving, Message};
+use crate::protocol::error::OAuthError;
+use crate::types::{Client, IssuerUrl, RedirectUri, RegisteredBy, Secret};
+
+/// Sends the browser on by GET (RFC 9700 §4.12: 303, never 307).
+pub(crate) fn see_other(location: &str) -> Response<Bytes> {
+    let Ok(location) = HeaderValue::from_str(location) else {
+        return page_error(&OAuthError::invalid_request(
+            "The address to go to is not valid",
+        ));
+    };
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let headers = response.headers_mut();
+    headers.insert(LOCATION, location);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// Where an authorization response goes, and what every one of them carries: `state` as it came, and `iss` always
+/// (RFC 6749 §4.1.2, RFC 9207 §2).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Address<'a> {
+    pub(crate) issuer: &'a IssuerUrl,
+    pub(crate) client: &'a Client,
+    pub(crate) redirect_uri: &'a RedirectUri,
+    pub(crate) state: Option<&'a str>,
+}
+
+impl<'a> Address<'a> {
+    /// A successful response.
+    pub(crate) fn code(&self, code: &Secret) -> Response<Bytes> {
+        self.send(&[("code", code.expose())])
+    }
+
+    /// The owner said no; they know where they came from.
+    pub(crate) fn denied(&self) -> Response<Bytes> {
+        self.send(&[
+            ("error", "access_denied"),
+            ("error_description", "The request was denied"),
+        ])
+    }
+
+    /// An error response (RFC 6749 §4.1.2.1). The address of a client that registered itself is shown before anybody is sent there
+    /// (RFC 9700 §4.11.2).
+    pub(crate) fn error(&self, error: &OAuthError) -> Response<Bytes> {
+        error.log();
+        let parameters = [
+            ("error", error.code.as_str()),
+            ("error_description", error.description),
+        ];
+        if self.client.registered_by == RegisteredBy::Host {
+            return self.send(&parameters);
+        }
+        let parameters = self.complete(&parameters);
+        let page = Leaving {
+            redirect_uri: self.redirect_uri,
+            parameters: &parameters,
+            text: error.description,
+        };
+        pages::respond(StatusCode::BAD_REQUEST, &page)
+    }
+
+    fn send(&self, parameters: &[(&str, &str)]) -> Response<Bytes> {
+        see_other(&self.redirect_uri.with_parameters(self.complete(parameters)))
+    }
+
+    fn complete<'p>(&self, parameters: &[(&'p str, &'p str)]) -> Vec<(&'p str, &'p str)>
+    where
+        'a: 'p,
+    {
+        let state = self.state.map(|state| ("state", state));
+        parameters
+            .iter()
+            .copied()
+            .chain(state)
+            .chain([("iss", self.issuer.as_str())])
+            .collect()
+    }
+}
+
+/// An error that has no address to go to.
+pub(crate) fn page_error(error: &OAuthError) -> Response<Bytes> {
+    error.log();
+    let mut response = page(error.status, "This does not work", error.description);
+    error.hint(response.headers_mut());
+    response
+}
+
+pub(crate) fn page_decided() -> Response<Bytes> {
+    page(
+        StatusCode::BAD_REQUEST,
+        "Already answered",
+        "This request was answered before, and an answer is final. You can close this page.",
+    )
+}
+
+pub(crate) fn page_forged() -> Response<Bytes> {
+    let text = "The answer did not come from the page that asked you. Go back to the application and start again.";
+    page(StatusCode::FORBIDDEN, "Not accepted", text)
+}
+
+pub(crate) fn page(status: StatusCode, title: &str, text: &str) -> Response<Bytes> {
+    pages::respond(status, &Message { title, text })
+}

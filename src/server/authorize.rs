@@ -1,0 +1,191 @@
+//! The authorization endpoint (RFC 6749 §3.1, §4.1.1; RFC 7636 §4.3; RFC 8707 §2.1).
+//!
+//! A new request is checked, put into the store under an opaque id, and decided by the host. Whatever the browser brings later is
+//! that id alone, and a form's answer.
+
+use bytes::Bytes;
+use http::{Method, Request};
+
+use super::approve;
+use super::authorization_response::{Address, page_error};
+use super::waiting::Waiting;
+use super::{Answer, Inner};
+use crate::grant::Asked;
+use crate::protocol::error::{ErrorCode, OAuthError};
+use crate::protocol::form::Form;
+use crate::store::client_digest;
+use crate::types::record::{Flow, Interaction, InteractionState};
+use crate::types::{Client, ClientId, CodeChallenge, GrantType, RedirectUri, Secret};
+
+/// The longest `state` that is carried; longer ones are refused, never cut.
+const STATE: usize = 4096;
+
+pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
+    let form = match *request.method() {
+        Method::GET => Form::parse(request.uri().query().unwrap_or_default().as_bytes()),
+        Method::POST => Form::from_body(request.headers(), request.body()),
+        _ => return OAuthError::method_not_allowed("GET, POST").into(),
+    };
+    let form = match form {
+        Ok(form) => form,
+        Err(error) => return page_error(&error).into(),
+    };
+    match form.one("interaction") {
+        Ok(Some(id)) => approve::go_on(server, Secret::new(id), request, &form).await,
+        Ok(None) => begin(server, request, &form).await,
+        Err(error) => page_error(&error).into(),
+    }
+}
+
+async fn begin(server: &Inner, request: &Request<Bytes>, form: &Form<'_>) -> Answer {
+    let proven = match prove(server, form).await {
+        Ok(proven) => proven,
+        Err(error) => return page_error(&error).into(), // RFC 6749 §4.1.2.1: MUST NOT redirect
+    };
+    match wait(server, form, &proven).await {
+        Ok(waiting) => approve::decide(server, waiting, request).await,
+        Err(error) => {
+            let (issuer, client) = (&server.config.issuer, &proven.client);
+            let Proven {
+                redirect_uri,
+                state,
+                ..
+            } = &proven;
+            Address {
+                issuer,
+                client,
+                redirect_uri,
+                state: state.as_deref(),
+            }
+            .error(&error)
+            .into()
+        }
+    }
+}
+
+/// A client and an address that its answers may go to: from here on, errors go there.
+struct Proven {
+    client: Client,
+    redirect_uri: RedirectUri,
+    redirect_uri_was_named: bool,
+    state: Option<String>,
+}
+
+async fn prove(server: &Inner, form: &Form<'_>) -> Result<Proven, OAuthError> {
+    let unknown = || OAuthError::invalid_request("The application is not known here");
+    let client_id: ClientId = form
+        .required("client_id", "client_id is missing")?
+        .parse()
+        .map_err(|_| unknown())?;
+    let client = server
+        .records
+        .load::<Client>(client_digest(&client_id), server.now())
+        .await;
+    let client = client
+        .map_err(OAuthError::unavailable)?
+        .map(|read| read.record)
+        .filter(|client| !client.disabled);
+    let client = client.ok_or_else(unknown)?;
+    let named = form.one("redirect_uri")?;
+    let redirect_uri = redirect_uri(&client, named)?;
+    // A repeated state is an error of the request, told there without one.
+    let state = form.one("state").unwrap_or_default().map(ToOwned::to_owned);
+    Ok(Proven {
+        client,
+        redirect_uri,
+        redirect_uri_was_named: named.is_some(),
+        state,
+    })
+}
+
+/// RFC 6749 §3.1.2.3: the one that is named must match a registered one; none need be named if only one is registered.
+fn redirect_uri(client: &Client, named: Option<&str>) -> Result<RedirectUri, OAuthError> {
+    let refused = || {
+        OAuthError::invalid_request(
+            "The address to return to is not registered for this application",
+        )
+    };
+    match (named, client.redirect_uris.as_slice()) {
+        (Some(uri), registered) if registered.iter().any(|ours| ours.matches(uri)) => {
+            uri.parse().map_err(|_| refused())
+        }
+        (None, [only]) => Ok(only.clone()),
+        _ => Err(refused()),
+    }
+}
+
+/// Checks the rest and puts the request into the store (RFC 6749 §4.1.1: all of it, before anybody is asked).
+async fn wait(server: &Inner, form: &Form<'_>, proven: &Proven) -> Result<Waiting, OAuthError> {
+    let (flow, asked) = check(server, form, proven)?;
+    let (scope, resources) = server.config.catalog.resolve(&asked, &proven.client)?;
+    let expires_at = server
+        .now()
+        .saturating_add(server.config.lifetimes.interaction);
+    let client_id = proven.client.client_id.clone();
+    let record = Interaction {
+        client_id,
+        scope,
+        resources,
+        flow,
+        expires_at,
+        state: InteractionState::Waiting,
+    };
+    Waiting::keep(server, record, proven.client.clone()).await
+}
+
+fn check(server: &Inner, form: &Form<'_>, proven: &Proven) -> Result<(Flow, Asked), OAuthError> {
+    let state = form.one("state")?;
+    if state.is_some_and(|state| state.len() > STATE || state.chars().any(char::is_control)) {
+        return Err(OAuthError::invalid_request(
+            "state is too long or malformed",
+        ));
+    }
+    if form.required("response_type", "response_type is missing")? != "code"
+        || !server.is_on(GrantType::AuthorizationCode)
+    {
+        return Err(OAuthError::new(
+            ErrorCode::UnsupportedResponseType,
+            "Only response_type code is supported",
+        ));
+    }
+    if !proven.client.may_use(GrantType::AuthorizationCode) {
+        return Err(OAuthError::new(
+            ErrorCode::UnauthorizedClient,
+            "The client may not use response_type code",
+        ));
+    }
+    if form
+        .one("response_mode")?
+        .is_some_and(|mode| mode != "query")
+    {
+        return Err(OAuthError::invalid_request(
+            "Only response_mode query is supported",
+        ));
+    }
+    let flow = Flow::Code {
+        redirect_uri: proven.redirect_uri.clone(),
+        redirect_uri_was_named: proven.redirect_uri_was_named,
+        state: proven.state.clone(),
+        challenge: challenge(form)?,
+    };
+    Ok((flow, Asked::parse(form)?))
+}
+
+/// RFC 7636 §4.3, §4.4.1: S256, from everyone.
+fn challenge(form: &Form<'_>) -> Result<CodeChallenge, OAuthError> {
+    let challenge = form.required(
+        "code_challenge",
+        "code_challenge is missing: PKCE is required",
+    )?;
+    match form.one("code_challenge_method")? {
+        Some("S256") => {}
+        _ => {
+            return Err(OAuthError::invalid_request(
+                "code_challenge_method must be S256",
+            ));
+        }
+    }
+    challenge
+        .parse()
+        .map_err(|_| OAuthError::invalid_request("code_challenge is malformed"))
+}

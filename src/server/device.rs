@@ -1,0 +1,215 @@
+//! The device authorization endpoint (RFC 8628 §3.1), and user codes (§6.1).
+
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::{Method, Request, Response, StatusCode};
+use serde::Serialize;
+use sha2::Sha256;
+
+use super::token::authenticate;
+use super::{Answer, Endpoint, Inner};
+use crate::grant::Asked;
+use crate::protocol::client_auth::Credentials;
+use crate::protocol::error::{ErrorCode, OAuthError, json};
+use crate::protocol::form::Form;
+use crate::store::Insert;
+use crate::types::record::{Device, DeviceState, UserCode};
+use crate::types::{Digest, GrantType, Secret, random};
+
+/// Letters that are not taken for each other and make no words (RFC 8628 §6.1).
+const ALPHABET: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
+
+/// How many of them a user code has: 34.5 bits, which the throttle of the page makes enough (RFC 8628 §5.1).
+pub(crate) const USER_CODE: usize = 8;
+
+pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
+    authorize_device(server, request)
+        .await
+        .unwrap_or_else(|error| error.to_response())
+        .into()
+}
+
+#[derive(Serialize)]
+struct DeviceResponse<'a> {
+    device_code: &'a str,
+    user_code: &'a str,
+    verification_uri: &'a str,
+    verification_uri_complete: &'a str,
+    expires_in: u64,
+    interval: u64,
+}
+
+async fn authorize_device(
+    server: &Inner,
+    request: &Request<Bytes>,
+) -> Result<Response<Bytes>, OAuthError> {
+    if request.method() != Method::POST {
+        return Err(OAuthError::method_not_allowed("POST"));
+    }
+    let form = Form::from_body(request.headers(), request.body())?;
+    let client = authenticate(server, &Credentials::read(request.headers(), &form)?).await?;
+    if !client.may_use(GrantType::DeviceCode) {
+        return Err(OAuthError::new(
+            ErrorCode::UnauthorizedClient,
+            "The client may not use the device grant",
+        ));
+    }
+    let (scope, resources) = server
+        .config
+        .catalog
+        .resolve(&Asked::parse(&form)?, &client)?;
+
+    let (now, lifetimes) = (server.now(), &server.config.lifetimes);
+    let device_code = Secret::generate()?;
+    let digest = Digest::of("device", device_code.expose().as_bytes());
+    let expires_at = now.saturating_add(lifetimes.device_code);
+    // The pointer first, the device second: a code that leads nowhere is only a wrong code.
+    let user_code = keep_user_code(
+        server,
+        UserCode {
+            device: digest,
+            expires_at,
+        },
+    )
+    .await?;
+    let state = DeviceState::Pending {
+        last_poll: None,
+        interval: lifetimes.device_interval,
+    };
+    let device = Device {
+        client_id: client.client_id,
+        scope,
+        resources,
+        expires_at,
+        state,
+    };
+    server
+        .records
+        .create(digest, device, now)
+        .await
+        .map_err(OAuthError::unavailable)?;
+
+    let (verification_uri, user_code) =
+        (server.config.url(Endpoint::Verification), shown(&user_code));
+    let response = DeviceResponse {
+        device_code: device_code.expose(),
+        user_code: &user_code,
+        verification_uri: &verification_uri,
+        verification_uri_complete: &format!("{verification_uri}?user_code={user_code}"),
+        expires_in: lifetimes.device_code.as_secs(),
+        interval: lifetimes.device_interval.as_secs(),
+    };
+    Ok(json(StatusCode::OK, &response))
+}
+
+/// Draws a code that no device shows now.
+async fn keep_user_code(server: &Inner, pointer: UserCode) -> Result<String, OAuthError> {
+    let key = server.server_key().await?;
+    for _ in 0..16 {
+        let user_code = draw()?;
+        let digest = user_code_digest(&key, &user_code);
+        let kept = server
+            .records
+            .create(digest, pointer.clone(), server.now())
+            .await
+            .map_err(OAuthError::unavailable)?;
+        if let Insert::Inserted(_) = kept {
+            return Ok(user_code);
+        }
+    }
+    Err(OAuthError::unavailable(
+        "no free user code was found in sixteen draws",
+    ))
+}
+
+fn draw() -> Result<String, OAuthError> {
+    let mut code = String::with_capacity(USER_CODE);
+    while code.len() < USER_CODE {
+        // Bytes beyond the last multiple of the alphabet would make some letters likelier than others.
+        let letters = random::<32>()?
+            .iter()
+            .filter(|byte| **byte < 240)
+            .filter_map(|byte| ALPHABET.get(usize::from(byte % 20)).copied())
+            .map(char::from)
+            .collect::<Vec<_>>();
+        code.extend(letters.into_iter().take(USER_CODE - code.len()));
+    }
+    Ok(code)
+}
+
+/// What somebody typed, as it was drawn: any case, and without whatever is no letter of a code (RFC 8628 §6.1).
+pub(crate) fn normal(typed: &str) -> String {
+    let letters = typed
+        .chars()
+        .map(|c| c.to_ascii_uppercase())
+        .filter(|c| u8::try_from(*c).is_ok_and(|byte| ALPHABET.contains(&byte)));
+    letters.take(USER_CODE + 1).collect()
+}
+
+/// A code as people read it: `RKQT-BXVN`.
+pub(crate) fn shown(code: &str) -> String {
+    match code.split_at_checked(USER_CODE / 2) {
+        Some((first, second)) if !second.is_empty() => format!("{first}-{second}"),
+        _ => code.to_owned(),
+    }
+}
+
+/// User codes are short: what is kept of one is made with the server's key.
+pub(crate) fn user_code_digest(key: &Digest, code: &str) -> Digest {
+    // HMAC takes a key of any length, so this cannot fail; were it to, no code would be found.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.as_bytes()) else {
+        return *key;
+    };
+    mac.update(b"tower-oauth: user code\0");
+    mac.update(code.as_bytes());
+    Digest::from_bytes(mac.finalize().into_bytes().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{draw, normal, shown};
+
+    // req: 8628-6.1-1, 8628-5.1-1
+    #[test]
+    fn rfc8628_6_1_codes_are_eight_letters_without_look_alikes_all_equally_likely() {
+        let mut seen = std::collections::HashMap::new();
+        for _ in 0..2000 {
+            let code = draw().unwrap();
+            assert!(
+                code.len() == 8
+                    && code
+                        .bytes()
+                        .all(|byte| b"BCDFGHJKLMNPQRSTVWXZ".contains(&byte)),
+                "{code}"
+            );
+            code.bytes()
+                .for_each(|byte| *seen.entry(byte).or_insert(0_u32) += 1);
+        }
+        assert_eq!(seen.len(), 20);
+        assert!(
+            seen.values().all(|count| (600..1000).contains(count)),
+            "{seen:?}"
+        );
+    }
+
+    // req: 8628-6.1-2, 8628-6.1-3
+    #[test]
+    fn rfc8628_6_1_punctuation_and_case_do_not_matter() {
+        for typed in [
+            "wdjb mjht",
+            "WDJB-MJHT",
+            "wdjbmjht",
+            " w.d.j.b  mjht\u{a0}",
+            "WDJB–MJHT",
+        ] {
+            assert_eq!(normal(typed), "WDJBMJHT", "{typed}");
+        }
+        assert_eq!(shown("WDJBMJHT"), "WDJB-MJHT");
+        assert_eq!((normal("ÀÉ1A"), shown("")), (String::new(), String::new()));
+        assert_eq!(
+            normal(&"B".repeat(1000)).len(),
+            9,
+            "no longer than it takes to see that it is too long"
+        );
+    }
+}

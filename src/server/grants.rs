@@ -1,0 +1,155 @@
+//! The host's hand on what owners have granted.
+
+use super::Inner;
+use crate::store::{
+    Insert, Key, Kind, Replace, StoreError, client_digest, consent_digest, subject_digest,
+};
+use crate::types::record::{Consent, Grant, SubjectEpoch};
+use crate::types::{ClientId, ResourceUri, Scope, Subject, Timestamp};
+
+/// What owners have granted: from [`AuthorizationServer::grants`](super::AuthorizationServer::grants).
+///
+/// Every method may fail with a [`StoreError`], and then nothing is known about what was asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Grants<'a>(pub(crate) &'a Inner);
+
+/// Something that an owner has granted to a client, alive.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Granted {
+    /// Its name, for [`Grants::revoke`]: no secret.
+    pub id: String,
+    /// To whom.
+    pub client_id: ClientId,
+    /// By whom.
+    pub subject: Subject,
+    /// What.
+    pub scope: Scope,
+    /// For which resources.
+    pub resources: Vec<ResourceUri>,
+    /// Since when.
+    pub granted_at: Timestamp,
+    /// Until when, however often it is refreshed.
+    pub ends_at: Timestamp,
+}
+
+impl Grants<'_> {
+    /// What a subject has granted and is alive.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed.
+    pub async fn by_subject(&self, subject: &Subject) -> Result<Vec<Granted>, StoreError> {
+        let now = self.0.now();
+        let epoch = self.0.records.subject_epoch(subject, now).await?;
+        let mut pages = self.0.records.owned::<Grant>(subject_digest(subject));
+        let mut found = Vec::new();
+        while let Some(page) = pages.next(now).await? {
+            let alive = |grant: &Grant| {
+                !grant.revoked && grant.approved.subject_epoch == epoch && grant.ends_at > now
+            };
+            for (_, grant) in page.into_iter().filter(|(_, grant)| alive(grant)) {
+                let digest = client_digest(&grant.client_id);
+                let client = self
+                    .0
+                    .records
+                    .load::<crate::types::Client>(digest, now)
+                    .await?;
+                if client.is_some_and(|client| {
+                    !client.record.disabled && client.record.epoch == grant.approved.client_epoch
+                }) {
+                    found.push(Granted::from(grant));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Revokes one grant of a subject by its [`Granted::id`], with all tokens under it, and forgets the consent; says whether there
+    /// was such a grant.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed.
+    pub async fn revoke(&self, subject: &Subject, id: &str) -> Result<bool, StoreError> {
+        let now = self.0.now();
+        let mut pages = self.0.records.owned::<Grant>(subject_digest(subject));
+        while let Some(page) = pages.next(now).await? {
+            let Some((digest, grant)) = page.into_iter().find(|(_, grant)| grant.id == id) else {
+                continue;
+            };
+            self.0
+                .records
+                .change(digest, now, |grant: &mut Grant| {
+                    !std::mem::replace(&mut grant.revoked, true)
+                })
+                .await?;
+            self.0.flags.raise(Key::new(Kind::Grant, digest));
+            self.0
+                .records
+                .remove::<Consent>(consent_digest(subject, &grant.client_id))
+                .await?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Kills everything that was ever issued for a subject: codes that are not redeemed yet, grants, tokens.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed.
+    pub async fn revoke_all_of_subject(&self, subject: &Subject) -> Result<(), StoreError> {
+        let (digest, now) = (subject_digest(subject), self.0.now());
+        loop {
+            let done = match self.0.records.load::<SubjectEpoch>(digest, now).await? {
+                None => {
+                    self.0
+                        .records
+                        .create(digest, SubjectEpoch { epoch: 1 }, now)
+                        .await?
+                        != Insert::Exists
+                }
+                Some(mut read) => {
+                    read.record.epoch += 1;
+                    self.0.records.update(digest, read).await? != Replace::Changed
+                }
+            };
+            if done {
+                break;
+            }
+        }
+        self.0.flags.raise(Key::new(Kind::SubjectEpoch, digest));
+        // All of it is dead by now; what follows takes away what would let the next request pass unasked.
+        let mut pages = self.0.records.owned::<Grant>(digest);
+        while let Some(page) = pages.next(now).await? {
+            for (_, grant) in page {
+                self.0
+                    .records
+                    .remove::<Consent>(consent_digest(subject, &grant.client_id))
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Kills everything that was ever issued to a client; says whether there is such a client. The same as
+    /// [`Clients::revoke_tokens`](super::Clients::revoke_tokens).
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed.
+    pub async fn revoke_all_of_client(&self, client_id: &ClientId) -> Result<bool, StoreError> {
+        super::Clients(self.0).revoke_tokens(client_id).await
+    }
+}
+
+impl From<Grant> for Granted {
+    fn from(grant: Grant) -> Self {
+        Self {
+            id: grant.id,
+            client_id: grant.client_id,
+            subject: grant.approved.subject,
+            scope: grant.approved.scope,
+            resources: grant.approved.resources,
+            granted_at: grant.granted_at,
+            ends_at: grant.ends_at,
+        }
+    }
+}

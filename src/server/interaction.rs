@@ -1,0 +1,185 @@
+//! Where the host's own login meets the server.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use http::Response;
+use http::request::Parts;
+
+use crate::types::record::{Flow, Interaction as Record};
+use crate::types::{Body, Client, RedirectUri, ResourceUri, Scope, Secret, Subject};
+
+/// A request that waits for its owner: for a code (RFC 6749 §4.1) or for a device (RFC 8628 §3.3).
+///
+/// It stands in the store under an opaque id, lives ten minutes, may be shown as often as asked, and is decided once.
+#[derive(Debug, Clone)]
+pub struct PendingRequest {
+    pub(crate) id: Secret,
+    pub(crate) client: Client,
+    pub(crate) scope: Scope,
+    pub(crate) resources: Vec<ResourceUri>,
+    pub(crate) redirect_uri: Option<RedirectUri>,
+    pub(crate) user_code: Option<String>,
+}
+
+impl PendingRequest {
+    pub(crate) fn new(id: &Secret, client: &Client, record: &Record) -> Self {
+        let (redirect_uri, user_code) = match &record.flow {
+            Flow::Code { redirect_uri, .. } => (Some(redirect_uri.clone()), None),
+            Flow::Device { user_code, .. } => (None, Some(user_code.clone())),
+        };
+        Self {
+            id: id.clone(),
+            client: client.clone(),
+            scope: record.scope.clone(),
+            resources: record.resources.clone(),
+            redirect_uri,
+            user_code,
+        }
+    }
+
+    /// Its id, for [`AuthorizationServer::resume`](super::AuthorizationServer::resume) and for a hidden field of a form. It is as
+    /// good as the request itself: keep it out of logs.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.id.expose()
+    }
+
+    /// The client that asks. Whether anybody vouches for it says [`Client::registered_by`].
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What it asks for.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The resources that the tokens would be meant for.
+    #[must_use]
+    pub fn resources(&self) -> &[ResourceUri] {
+        &self.resources
+    }
+
+    /// Where the answer goes: the redirection URI; `None` for a device.
+    #[must_use]
+    pub fn redirect_uri(&self) -> Option<&RedirectUri> {
+        self.redirect_uri.as_ref()
+    }
+
+    /// The code that the device shows, to be compared by the person; `None` for a code request.
+    #[must_use]
+    pub fn user_code(&self) -> Option<&str> {
+        self.user_code.as_deref()
+    }
+}
+
+/// What an owner said yes to.
+#[derive(Debug, Clone)]
+pub struct Approval {
+    pub(crate) subject: Subject,
+    pub(crate) scope: Option<Scope>,
+}
+
+impl Approval {
+    /// This owner agrees to all that was asked for.
+    #[must_use]
+    pub fn new(subject: Subject) -> Self {
+        Self {
+            subject,
+            scope: None,
+        }
+    }
+
+    /// This owner agrees to a part; what was not asked for is left out.
+    #[must_use]
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scope = Some(scope);
+        self
+    }
+}
+
+/// What the host says to a pending request.
+#[derive(Debug)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "hosts make it, and the server handles every case"
+)]
+pub enum Decision {
+    /// Nobody is signed in: send the browser to the login path, with the id of the request in its query as `interaction`.
+    Login,
+    /// This person is signed in: ask with the built-in page, or go on if the answer is remembered.
+    Ask(Subject),
+    /// The answer is yes.
+    Approve(Approval),
+    /// The answer is no, for good.
+    Deny,
+    /// Answer the browser with this.
+    Respond(Response<Body>),
+    /// Let the inner service render the page: it finds the [`PendingRequest`] in the extensions of the request.
+    Forward,
+}
+
+/// The host's login and consent, in full control.
+///
+/// [`login`](super::AuthorizationServerBuilder::login) is enough for most hosts. An implementation may read whatever the host's own
+/// layers have put into the extensions of the request, provided they stand outside of the serving layer.
+///
+/// ```
+/// use http::request::Parts;
+/// use tower_oauth::{Decision, Interaction, PendingRequest, types::Subject};
+///
+/// #[derive(Clone)]
+/// struct User(String);
+///
+/// struct Sessions;
+/// impl Interaction for Sessions {
+///     async fn decide(&self, _: &PendingRequest, request: &Parts) -> Decision {
+///         match request.extensions.get::<User>().and_then(|user| Subject::new(&user.0).ok()) {
+///             Some(subject) => Decision::Ask(subject),
+///             None => Decision::Login,
+///         }
+///     }
+/// }
+/// ```
+pub trait Interaction: Send + Sync + 'static {
+    /// Called for a code request or a device code with the parts of the incoming request, each time the browser comes back.
+    fn decide(
+        &self,
+        pending: &PendingRequest,
+        request: &Parts,
+    ) -> impl Future<Output = Decision> + Send;
+}
+
+/// The object-safe twin of [`Interaction`].
+pub(crate) trait DynInteraction: Send + Sync + 'static {
+    fn decide<'a>(
+        &'a self,
+        pending: &'a PendingRequest,
+        request: &'a Parts,
+    ) -> Pin<Box<dyn Future<Output = Decision> + Send + 'a>>;
+}
+
+impl<I: Interaction> DynInteraction for I {
+    fn decide<'a>(
+        &'a self,
+        pending: &'a PendingRequest,
+        request: &'a Parts,
+    ) -> Pin<Box<dyn Future<Output = Decision> + Send + 'a>> {
+        Box::pin(Interaction::decide(self, pending, request))
+    }
+}
+
+/// Asks whoever the host says is signed in, and sends everybody else to the login.
+pub(crate) struct Login<F>(pub(crate) F);
+
+impl<F> Interaction for Login<F>
+where
+    F: Fn(&Parts) -> Option<Subject> + Send + Sync + 'static,
+{
+    async fn decide(&self, _: &PendingRequest, request: &Parts) -> Decision {
+        (self.0)(request).map_or(Decision::Login, Decision::Ask)
+    }
+}

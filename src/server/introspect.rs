@@ -1,0 +1,136 @@
+//! The introspection endpoint (RFC 7662), and what makes a token live.
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+
+use super::issue::access_token_digest;
+use super::token::authenticate;
+use super::{Answer, Inner};
+use crate::protocol::client_auth::Credentials;
+use crate::protocol::error::{OAuthError, json};
+use crate::protocol::form::Form;
+use crate::protocol::introspection::{Inactive, IntrospectionResponse};
+use crate::store::{Key, Kind, StoreError, Stored, client_digest, subject_digest};
+use crate::types::record::{AccessToken, Grant};
+use crate::types::{Client, Digest, Flag, Introspects, Timestamp};
+
+pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
+    introspect(server, request)
+        .await
+        .unwrap_or_else(|error| error.to_response())
+        .into()
+}
+
+async fn introspect(
+    server: &Inner,
+    request: &Request<Bytes>,
+) -> Result<Response<Bytes>, OAuthError> {
+    if request.method() != Method::POST {
+        return Err(OAuthError::method_not_allowed("POST"));
+    }
+    let form = Form::from_body(request.headers(), request.body())?;
+    // Who sends no credentials at all is not told what is wrong with the rest (RFC 7662 §2.1: MUST require authorization).
+    let credentials = Credentials::read(request.headers(), &form).map_err(|error| {
+        if form.one("client_id").is_ok_and(|id| id.is_none())
+            && !request.headers().contains_key(http::header::AUTHORIZATION)
+        {
+            OAuthError::invalid_client()
+        } else {
+            error
+        }
+    })?;
+    let caller = authenticate(server, &credentials).await?;
+    if !caller.is_confidential() {
+        return Err(OAuthError::invalid_client());
+    }
+    let token = form.required("token", "token is missing")?;
+    let live = live(server, token, server.now(), &mut Vec::new())
+        .await
+        .map_err(OAuthError::unavailable)?;
+    // Unknown, expired, revoked, a refresh token, or none of the caller's business: one answer (RFC 7662 §2.2).
+    let Some(token) = live.filter(|token| may_ask(&caller, token)) else {
+        return Ok(json(StatusCode::OK, &Inactive::ANSWER));
+    };
+    let response = IntrospectionResponse {
+        active: true,
+        scope: &token.scope,
+        client_id: &token.client_id,
+        token_type: "Bearer",
+        exp: token.expires_at,
+        iat: token.issued_at,
+        sub: IntrospectionResponse::subject(token.subject.as_ref(), &token.client_id),
+        aud: &token.audience,
+        iss: &server.config.issuer,
+        jti: &token.id,
+        claims: &token.claims,
+    };
+    Ok(json(StatusCode::OK, &response))
+}
+
+/// A client may ask about its own tokens, and a resource server about those meant for it (RFC 7662 §4).
+fn may_ask(caller: &Client, token: &AccessToken) -> bool {
+    let own = token.client_id == caller.client_id;
+    match &caller.introspects {
+        Introspects::Own => own,
+        Introspects::For(resources) => {
+            own || resources
+                .iter()
+                .any(|resource| token.audience.contains(resource))
+        }
+        Introspects::Everything => true,
+    }
+}
+
+/// The record of an access token that is live now: known, not expired, and so are its grant, its client and its subject. The flags of
+/// all that it rests on are registered before each is read.
+pub(crate) async fn live(
+    server: &Inner,
+    token: &str,
+    now: Timestamp,
+    flags: &mut Vec<Flag>,
+) -> Result<Option<AccessToken>, StoreError> {
+    let Some(digest) = access_token_digest(token) else {
+        return Ok(None);
+    };
+    let Some(token) = read::<AccessToken>(server, digest, now, flags).await? else {
+        return Ok(None);
+    };
+    let Some(client) = read::<Client>(server, client_digest(&token.client_id), now, flags).await?
+    else {
+        return Ok(None);
+    };
+    if client.disabled || client.epoch != token.client_epoch {
+        return Ok(None);
+    }
+    let Some(grant) = token.grant else {
+        return Ok(Some(token));
+    };
+    let Some(grant) = read::<Grant>(server, grant, now, flags).await? else {
+        return Ok(None);
+    };
+    let subject = &grant.approved.subject;
+    flags.push(
+        server
+            .flags
+            .register(Key::new(Kind::SubjectEpoch, subject_digest(subject))),
+    );
+    let epoch = server.records.subject_epoch(subject, now).await?;
+    let dead = grant.revoked
+        || epoch != grant.approved.subject_epoch
+        || client.epoch != grant.approved.client_epoch;
+    Ok((!dead).then_some(token))
+}
+
+async fn read<T: Stored>(
+    server: &Inner,
+    digest: Digest,
+    now: Timestamp,
+    flags: &mut Vec<Flag>,
+) -> Result<Option<T>, StoreError> {
+    flags.push(server.flags.register(Key::new(T::KIND, digest)));
+    Ok(server
+        .records
+        .load::<T>(digest, now)
+        .await?
+        .map(|read| read.record))
+}

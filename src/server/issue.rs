@@ -1,0 +1,233 @@
+//! Makes access tokens and refresh tokens: the host's say, the record, and the answer of RFC 6749 §5.1.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde::Serialize;
+
+use super::Inner;
+use super::policy::{Issuance, Verdict};
+use crate::grant::{Issue, RefreshToken};
+use crate::protocol::error::{ErrorCode, OAuthError, json};
+use crate::store::{Insert, client_digest};
+use crate::types::record::{AccessToken, Approved, Grant, RefreshFamily};
+use crate::types::{Client, Digest, GrantType, RegisteredBy, Scope, Secret, Timestamp, random};
+
+/// What every access token begins with.
+pub(crate) const ACCESS_TOKEN_PREFIX: &str = "toa_";
+
+/// The digest under which an access token is kept; none for a text that cannot be one, which costs no look-up.
+pub(crate) fn access_token_digest(token: &str) -> Option<Digest> {
+    let has_form =
+        token.len() == ACCESS_TOKEN_PREFIX.len() + 43 && token.starts_with(ACCESS_TOKEN_PREFIX);
+    has_form.then(|| Digest::of("access_token", token.as_bytes()))
+}
+
+/// A successful token response (RFC 6749 §5.1). `scope` is always sent, equal or not.
+#[derive(Serialize)]
+pub(crate) struct TokenResponse<'a> {
+    access_token: &'a str,
+    token_type: &'static str,
+    expires_in: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Scope::is_empty")]
+    scope: &'a Scope,
+}
+
+/// What the host has allowed: nothing is written yet.
+pub(crate) struct Allowed {
+    issue: Issue,
+    claims: crate::types::Claims,
+}
+
+/// Asks the host.
+pub(crate) async fn allow(
+    server: &Inner,
+    client: &Client,
+    grant_type: GrantType,
+    issue: Issue,
+) -> Result<Allowed, OAuthError> {
+    let issuance = Issuance {
+        grant_type,
+        client,
+        subject: issue.subject.as_ref(),
+        scope: &issue.scope,
+        audience: &issue.audience,
+    };
+    match server.config.policy.issue(issuance).await {
+        Verdict::Allow { scope, claims } => {
+            let scope = issue.scope.intersection(&scope);
+            Ok(Allowed {
+                issue: Issue { scope, ..issue },
+                claims,
+            })
+        }
+        Verdict::Deny if grant_type == GrantType::ClientCredentials => Err(OAuthError::new(
+            ErrorCode::UnauthorizedClient,
+            "The client may not have this token",
+        )),
+        Verdict::Deny => Err(OAuthError::invalid_grant(
+            "The grant is no longer good for a token",
+        )),
+        Verdict::Unavailable => Err(OAuthError::unavailable(
+            "the host's policy is not available",
+        )),
+    }
+}
+
+/// A new grant with its first refresh token, if its client gets any. Not in the store yet.
+pub(crate) struct NewGrant {
+    pub(crate) digest: Digest,
+    pub(crate) record: Grant,
+    pub(crate) refresh_token: Option<Secret>,
+}
+
+impl NewGrant {
+    pub(crate) fn new(
+        server: &Inner,
+        client: &Client,
+        approved: Approved,
+        now: Timestamp,
+    ) -> Result<Self, OAuthError> {
+        let lifetimes = &server.config.lifetimes;
+        let first = RefreshToken::new(&*random()?, 0, &*random()?);
+        let refreshes =
+            server.is_on(GrantType::RefreshToken) && client.may_use(GrantType::RefreshToken);
+        let life = if refreshes {
+            lifetimes.refresh_family
+        } else {
+            lifetimes.access_token
+        };
+        let ends_at = now.saturating_add(life);
+        let idle_until = now.saturating_add(lifetimes.refresh_token).min(ends_at);
+        let family = refreshes.then(|| RefreshFamily {
+            generation: 0,
+            current: first.digest(),
+            idle_until,
+            rotated: None,
+        });
+        let record = Grant {
+            id: Secret::generate()?.expose().to_owned(),
+            client_id: client.client_id.clone(),
+            approved,
+            granted_at: now,
+            ends_at,
+            expires_at: if refreshes {
+                outlives(idle_until, ends_at, lifetimes.access_token, now)
+            } else {
+                ends_at
+            },
+            revoked: false,
+            family,
+        };
+        Ok(Self {
+            digest: first.grant(),
+            record,
+            refresh_token: refreshes.then(|| first.to_secret()),
+        })
+    }
+}
+
+/// When a grant may be forgotten: after its refresh token and the access tokens under it.
+pub(crate) fn outlives(
+    idle_until: Timestamp,
+    ends_at: Timestamp,
+    access_token: Duration,
+    now: Timestamp,
+) -> Timestamp {
+    idle_until.max(now.saturating_add(access_token).min(ends_at))
+}
+
+/// Keeps a new grant, *then* looks whether everything of its owner was revoked meanwhile: a revoker writes first and looks later, so
+/// one of the two sees the other.
+pub(crate) async fn keep_grant(
+    server: &Inner,
+    grant: &NewGrant,
+    now: Timestamp,
+) -> Result<(), OAuthError> {
+    let records = &server.records;
+    let kept = records
+        .create(grant.digest, grant.record.clone(), now)
+        .await
+        .map_err(OAuthError::unavailable)?;
+    let approved = &grant.record.approved;
+    let epoch = records
+        .subject_epoch(&approved.subject, now)
+        .await
+        .map_err(OAuthError::unavailable)?;
+    if kept == Insert::Exists || epoch != approved.subject_epoch {
+        return Err(OAuthError::invalid_grant("The grant was revoked"));
+    }
+    Ok(())
+}
+
+/// Keeps an access token and answers with it.
+pub(crate) async fn answer(
+    server: &Inner,
+    client: &Client,
+    allowed: Allowed,
+    grant: Option<(Digest, Timestamp, Option<&Secret>)>,
+) -> Result<Response<Bytes>, OAuthError> {
+    let now = server.now();
+    let token = Secret::generate_with_prefix(ACCESS_TOKEN_PREFIX)?;
+    let digest = Digest::of("access_token", token.expose().as_bytes());
+    let ends_at = grant.map_or(Timestamp::MAX, |(_, ends_at, _)| ends_at);
+    let expires_at = now
+        .saturating_add(server.config.lifetimes.access_token)
+        .min(ends_at);
+    let Issue {
+        subject,
+        scope,
+        audience,
+    } = allowed.issue;
+    let record = AccessToken {
+        id: Secret::generate()?.expose().to_owned(),
+        client_id: client.client_id.clone(),
+        subject,
+        scope: scope.clone(),
+        audience,
+        claims: allowed.claims,
+        issued_at: now,
+        expires_at,
+        client_epoch: client.epoch,
+        grant: grant.map(|(digest, ..)| digest),
+    };
+    server
+        .records
+        .create(digest, record, now)
+        .await
+        .map_err(OAuthError::unavailable)?;
+    keep_in_use(server, client, now).await;
+    let response = TokenResponse {
+        access_token: token.expose(),
+        token_type: "Bearer",
+        expires_in: expires_at.since(now).as_secs(),
+        refresh_token: grant.and_then(|(.., token)| token).map(Secret::expose),
+        scope: &scope,
+    };
+    Ok(json(StatusCode::OK, &response))
+}
+
+/// A client that registered itself is forgotten when it is idle for long; this use is noted about once a day.
+async fn keep_in_use(server: &Inner, client: &Client, now: Timestamp) {
+    const IDLE: Duration = Duration::from_secs(90 * 24 * 3600);
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let until = now.saturating_add(IDLE);
+    if client.registered_by == RegisteredBy::Host || until.since(client.expires_at) < DAY {
+        return;
+    }
+    let later = |client: &mut Client| {
+        let changes = client.expires_at < until;
+        client.expires_at = client.expires_at.max(until);
+        changes
+    };
+    if let Err(error) = server
+        .records
+        .change(client_digest(&client.client_id), now, later)
+        .await
+    {
+        tracing::error!(cause = %error, client_id = %client.client_id, "the use of a client could not be noted");
+    }
+}

@@ -1,0 +1,272 @@
+//! Tower: the only place that knows HTTP bodies and inner services.
+
+use std::convert::Infallible;
+use std::future::{Future, Ready, poll_fn, ready};
+use std::mem;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body as _;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::cors::Cors;
+use super::{Answer, AuthorizationServer, Endpoint, PendingRequest, Route};
+use crate::protocol::error::OAuthError;
+use crate::types::Body;
+
+/// The most that is read of a form; of the JSON of a registration it is four times as much.
+const FORM: usize = 16 * 1024;
+
+/// Makes [`Endpoints`]: from [`AuthorizationServer::layer`].
+#[derive(Debug, Clone)]
+pub struct EndpointsLayer(AuthorizationServer);
+
+impl EndpointsLayer {
+    pub(crate) const fn new(server: AuthorizationServer) -> Self {
+        Self(server)
+    }
+}
+
+impl<S> Layer<S> for EndpointsLayer {
+    type Service = Endpoints<S>;
+
+    fn layer(&self, inner: S) -> Endpoints<S> {
+        Endpoints::new(inner, self.0.clone())
+    }
+}
+
+/// Answers the endpoints of a server and passes everything else to the inner service, untouched and unboxed.
+#[derive(Debug, Clone)]
+pub struct Endpoints<S> {
+    inner: S,
+    server: AuthorizationServer,
+    prefix: String,
+}
+
+impl<S> Endpoints<S> {
+    pub(crate) const fn new(inner: S, server: AuthorizationServer) -> Self {
+        Self {
+            inner,
+            server,
+            prefix: String::new(),
+        }
+    }
+
+    /// Says which prefix a router has taken away from the paths before they come here: `/auth` for a service below
+    /// `nest_service("/auth", …)`.
+    #[must_use]
+    pub fn nested_at(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    fn route(&self, path: &str) -> Option<Route> {
+        if self.prefix.is_empty() {
+            return self.server.0.route(path);
+        }
+        self.server.0.route(&format!("{}{path}", self.prefix))
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Endpoints<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
+    S::Future: Send,
+    ResBody: 'static,
+    ReqBody: http_body::Body + Send + 'static,
+    ReqBody::Data: Send,
+{
+    type Response = Response<Body<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, Response<Body<ResBody>>, S::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let Some(route) = self.route(request.uri().path()) else {
+            return ResponseFuture::pass(self.inner.call(request));
+        };
+        // The instance polled ready must serve what is forwarded; its clone stays behind.
+        let clone = self.inner.clone();
+        let inner = mem::replace(&mut self.inner, clone);
+        ResponseFuture::ours(Box::pin(serve(self.server.clone(), route, inner, request)))
+    }
+}
+
+async fn serve<S, ReqBody, ResBody>(
+    server: AuthorizationServer,
+    route: Route,
+    mut inner: S,
+    request: Request<ReqBody>,
+) -> Result<Response<Body<ResBody>>, S::Error>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ReqBody: http_body::Body,
+{
+    let cors = Cors::of(route, &server.0.config);
+    if let Some(preflight) = cors.and_then(|cors| cors.preflight(&request)) {
+        return Ok(preflight.map(Body::ours));
+    }
+    let (parts, body) = request.into_parts();
+    let method = parts.method.clone();
+    // A GET's body is never read: it goes on to the inner service as it came.
+    let (read, body) = if method == Method::POST {
+        (collect(body, limit(route)).await, None)
+    } else {
+        (Ok(Bytes::new()), Some(body))
+    };
+    let (answer, parts) = match read {
+        Ok(bytes) => {
+            let request = Request::from_parts(parts, bytes);
+            let answer = server.0.answer(route, &request).await;
+            (answer, request.into_parts().0)
+        }
+        Err(error) => (error.into(), parts),
+    };
+    let mut response = match (answer, body) {
+        (Answer::Respond(response), _) => response,
+        (Answer::Forward(pending), Some(body)) => {
+            let mut request = Request::from_parts(parts, body);
+            request.extensions_mut().insert(*pending);
+            return inner
+                .call(request)
+                .await
+                .map(|response| response.map(Body::inner));
+        }
+        // Endpoints forward a GET only; a POST is sent to the GET first.
+        (Answer::Forward(_), None) => {
+            OAuthError::unavailable("a request without a body was to be forwarded").to_response()
+        }
+    };
+    if let Some(cors) = cors {
+        cors.allow(&parts.headers, response.headers_mut());
+    }
+    if method == Method::HEAD {
+        let length = response.body().len();
+        response
+            .headers_mut()
+            .insert(CONTENT_LENGTH, HeaderValue::from(length));
+        return Ok(response.map(|_| Body::default()));
+    }
+    Ok(response.map(Body::ours))
+}
+
+const fn limit(route: Route) -> usize {
+    if matches!(route, Route::Endpoint(Endpoint::Register)) {
+        4 * FORM
+    } else {
+        FORM
+    }
+}
+
+/// Reads a body up to a limit, and not a byte of one that says it is longer.
+async fn collect(body: impl http_body::Body, limit: usize) -> Result<Bytes, OAuthError> {
+    let mut body = pin!(body);
+    if body.size_hint().lower() > limit as u64 {
+        return Err(OAuthError::too_large());
+    }
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        let frame =
+            frame.map_err(|_| OAuthError::invalid_request("The request body could not be read"))?;
+        let Ok(mut data) = frame.into_data() else {
+            continue;
+        };
+        if bytes.len() + data.remaining() > limit {
+            return Err(OAuthError::too_large());
+        }
+        while data.has_remaining() {
+            let chunk = data.chunk();
+            bytes.extend_from_slice(chunk);
+            data.advance(chunk.len());
+        }
+    }
+    Ok(bytes.freeze())
+}
+
+pin_project! {
+    /// The future of [`Endpoints`]: the inner service's own, or an answer of ours.
+    pub struct ResponseFuture<F, T, E> {
+        #[pin]
+        way: Way<F, T, E>,
+    }
+}
+
+pin_project! {
+    #[project = WayProjection]
+    enum Way<F, T, E> {
+        Pass { #[pin] future: F },
+        Ours { future: Pin<Box<dyn Future<Output = Result<T, E>> + Send>> },
+    }
+}
+
+impl<F, T, E> ResponseFuture<F, T, E> {
+    const fn pass(future: F) -> Self {
+        Self {
+            way: Way::Pass { future },
+        }
+    }
+
+    const fn ours(future: Pin<Box<dyn Future<Output = Result<T, E>> + Send>>) -> Self {
+        Self {
+            way: Way::Ours { future },
+        }
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F, Response<Body<B>>, E>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<Body<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().way.project() {
+            WayProjection::Pass { future } => {
+                future.poll(cx).map_ok(|response| response.map(Body::inner))
+            }
+            WayProjection::Ours { future } => future.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<F, T, E> std::fmt::Debug for ResponseFuture<F, T, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+/// The inner service of [`AuthorizationServer::service`]: everything is 404. What the host wanted forwarded to it is a logged 500,
+/// for there is nobody to render it.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct NotFound;
+
+impl<B> Service<Request<B>> for NotFound {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let mut response = Response::new(Body::default());
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        if request.extensions().get::<PendingRequest>().is_some() {
+            tracing::error!(
+                "a pending request was forwarded, but the service has no inner service: use the layer"
+            );
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        }
+        ready(Ok(response))
+    }
+}

@@ -1,0 +1,106 @@
+//! The documents that clients discover a server by (RFC 8414 §3, RFC 9728 §3), written once, when the server is built.
+
+use bytes::Bytes;
+use http::{Request, Response};
+
+use super::Endpoint;
+use super::config::Config;
+use crate::grant::Resource;
+use crate::protocol::metadata::ServerMetadata;
+use crate::protocol::protected_resource::{Document, ProtectedResourceMetadata};
+use crate::types::GrantType;
+
+pub(crate) struct Documents {
+    metadata: Document,
+    /// In the order of the catalog.
+    resources: Vec<Document>,
+}
+
+impl Documents {
+    pub(crate) fn new(config: &Config) -> Self {
+        // Both are made of strings, numbers and lists, which always have a JSON form.
+        let json = serde_json::to_vec(&metadata(config)).unwrap_or_default();
+        let path = config.issuer.well_known_path("oauth-authorization-server");
+        let resource = |resource: &Resource| {
+            let scopes: Vec<_> = resource.scope.iter().cloned().collect();
+            let metadata = ProtectedResourceMetadata {
+                resource: &resource.uri,
+                authorization_servers: std::slice::from_ref(&config.issuer),
+                scopes_supported: &scopes,
+                bearer_methods_supported: &["header"],
+                resource_name: None,
+            };
+            metadata
+                .document()
+                .unwrap_or_else(|_| Document::new(String::new(), None, Vec::new()))
+        };
+        Self {
+            metadata: Document::new(path, None, json),
+            resources: config.catalog.resources.iter().map(resource).collect(),
+        }
+    }
+
+    pub(crate) fn metadata(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        self.metadata.answer(request)
+    }
+
+    pub(crate) fn protected_resource(
+        &self,
+        place: usize,
+        request: &Request<Bytes>,
+    ) -> Response<Bytes> {
+        self.resources
+            .get(place)
+            .unwrap_or(&self.metadata)
+            .answer(request)
+    }
+}
+
+/// What is switched on, and nothing else (RFC 8414 §2).
+fn metadata(config: &Config) -> ServerMetadata<'_> {
+    const AUTH_METHODS: &[&str] = &["client_secret_basic", "client_secret_post", "none"];
+    let url = |endpoint| config.serves(endpoint).then(|| config.url(endpoint));
+    let code = config.grant_types.contains(&GrantType::AuthorizationCode);
+    let lifetime = |on: bool, time: std::time::Duration| on.then_some(time.as_secs());
+    ServerMetadata {
+        issuer: &config.issuer,
+        authorization_endpoint: url(Endpoint::Authorize).filter(|_| code),
+        token_endpoint: config.url(Endpoint::Token),
+        registration_endpoint: url(Endpoint::Register),
+        device_authorization_endpoint: url(Endpoint::Device),
+        introspection_endpoint: config.url(Endpoint::Introspect),
+        revocation_endpoint: config.url(Endpoint::Revoke),
+        scopes_supported: config.catalog.scope(),
+        response_types_supported: if code { &["code"] } else { &[] },
+        response_modes_supported: if code { &["query"] } else { &[] },
+        grant_types_supported: config
+            .grant_types
+            .iter()
+            .map(|grant_type| grant_type.as_str())
+            .collect(),
+        token_endpoint_auth_methods_supported: AUTH_METHODS,
+        revocation_endpoint_auth_methods_supported: AUTH_METHODS,
+        introspection_endpoint_auth_methods_supported: &[
+            "client_secret_basic",
+            "client_secret_post",
+        ],
+        code_challenge_methods_supported: if code { &["S256"] } else { &[] },
+        authorization_response_iss_parameter_supported: code,
+        protected_resources: config
+            .catalog
+            .resources
+            .iter()
+            .map(|resource| resource.uri.as_str())
+            .collect(),
+        access_token_lifetime: config.lifetimes.access_token.as_secs(),
+        refresh_token_lifetime: lifetime(
+            config.grant_types.contains(&GrantType::RefreshToken),
+            config.lifetimes.refresh_token,
+        ),
+        authorization_code_lifetime: lifetime(code, config.lifetimes.authorization_code),
+        device_code_lifetime: lifetime(
+            config.grant_types.contains(&GrantType::DeviceCode),
+            config.lifetimes.device_code,
+        ),
+    }
+}

@@ -1,0 +1,380 @@
+//! The authorization server: one value that answers the OAuth endpoints from inside any tower stack.
+//!
+//! Implemented: metadata (RFC 8414), authorization code with PKCE (RFC 6749, RFC 7636, RFC 9207), refresh tokens with rotation, client
+//! credentials, the device grant (RFC 8628), introspection (RFC 7662), revocation (RFC 7009), registration (RFC 7591), resource
+//! indicators (RFC 8707). Left out: the implicit and password grants, for good (RFC 9700); JWT access tokens, for now.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response};
+use tokio::sync::{OnceCell, watch};
+
+mod approve;
+mod authorization_response;
+mod authorize;
+mod clients;
+mod config;
+mod cors;
+mod device;
+mod flags;
+mod grants;
+mod interaction;
+mod introspect;
+mod issue;
+mod layer;
+mod metadata;
+mod pages;
+mod policy;
+mod register;
+mod revoke;
+mod tasks;
+mod throttle;
+mod token;
+mod verification;
+mod waiting;
+
+pub use clients::{Clients, CreateClient};
+pub use config::{AuthorizationServerBuilder, ConfigError};
+pub use grants::{Granted, Grants};
+pub use interaction::{Approval, Decision, Interaction, PendingRequest};
+pub use layer::{Endpoints, EndpointsLayer, NotFound, ResponseFuture};
+pub use policy::{Issuance, Policy, Verdict};
+pub use register::Registration;
+pub use throttle::Limit;
+
+use self::config::Config;
+use self::flags::Flags;
+use self::throttle::Throttle;
+use crate::protocol::error::OAuthError;
+use crate::store::{DynStore, Insert, Records};
+use crate::types::record::ServerKey;
+use crate::types::{Clock, Digest, GrantType, IssuerUrl, Timestamp};
+
+/// An endpoint of the server, to set its [`path`](AuthorizationServerBuilder::path).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// The metadata document (RFC 8414 §3), default `/.well-known/oauth-authorization-server` and the issuer's path.
+    Metadata,
+    /// The authorization endpoint (RFC 6749 §3.1), default `/auth/authorize`.
+    Authorize,
+    /// The token endpoint (RFC 6749 §3.2), default `/auth/token`.
+    Token,
+    /// The device authorization endpoint (RFC 8628 §3.1), default `/auth/device`.
+    Device,
+    /// Where people type device codes in (RFC 8628 §3.3), default `/device`.
+    Verification,
+    /// The introspection endpoint (RFC 7662 §2), default `/auth/introspect`.
+    Introspect,
+    /// The revocation endpoint (RFC 7009 §2), default `/auth/revoke`.
+    Revoke,
+    /// The registration endpoint (RFC 7591 §3), default `/auth/register`.
+    Register,
+}
+
+impl Endpoint {
+    const ALL: [Self; 8] = [
+        Self::Metadata,
+        Self::Authorize,
+        Self::Token,
+        Self::Device,
+        Self::Verification,
+        Self::Introspect,
+        Self::Revoke,
+        Self::Register,
+    ];
+
+    const fn default_path(self) -> &'static str {
+        match self {
+            Self::Metadata => "/.well-known/oauth-authorization-server",
+            Self::Authorize => "/auth/authorize",
+            Self::Token => "/auth/token",
+            Self::Device => "/auth/device",
+            Self::Verification => "/device",
+            Self::Introspect => "/auth/introspect",
+            Self::Revoke => "/auth/revoke",
+            Self::Register => "/auth/register",
+        }
+    }
+}
+
+/// What stands at a path of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    Endpoint(Endpoint),
+    /// The metadata of a resource (RFC 9728), by its place in the catalog.
+    ProtectedResource(usize),
+}
+
+/// What an endpoint answers.
+pub(crate) enum Answer {
+    Respond(Response<Bytes>),
+    /// The inner service renders the page.
+    Forward(Box<PendingRequest>),
+}
+
+impl From<Response<Bytes>> for Answer {
+    fn from(response: Response<Bytes>) -> Self {
+        Self::Respond(response)
+    }
+}
+
+impl From<OAuthError> for Answer {
+    fn from(error: OAuthError) -> Self {
+        Self::Respond(error.to_response())
+    }
+}
+
+/// An authorization server. Clones are the same server.
+///
+/// ```
+/// use tower_oauth::{AuthorizationServer, types::Subject};
+///
+/// #[derive(Clone)]
+/// struct User { id: String }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let oauth = AuthorizationServer::builder("https://notes.example")
+///     .resource("https://notes.example", ["notes:read", "notes:write"])
+///     .login("/login", |parts| parts.extensions.get::<User>().and_then(|user| Subject::new(&user.id).ok()))
+///     .build()?;
+/// let layer = oauth.layer(); // around any tower service
+/// # let _ = layer; Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct AuthorizationServer(pub(crate) Arc<Inner>);
+
+/// What the clones share.
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) records: Records,
+    pub(crate) flags: Flags,
+    clock: Arc<dyn Clock>,
+    routes: HashMap<String, Route>,
+    documents: metadata::Documents,
+    wrong_user_codes: Throttle,
+    registrations: Throttle,
+    server_key: OnceCell<Digest>,
+    tasks: OnceLock<()>,
+    /// Dropped with the last clone: that is how background tasks learn of it.
+    alive: watch::Sender<()>,
+}
+
+impl AuthorizationServer {
+    /// Begins to build a server for an issuer: an `https` URL without query or fragment (RFC 8414 §2), configured here and never
+    /// read from a request.
+    pub fn builder(issuer: impl Into<String>) -> AuthorizationServerBuilder {
+        AuthorizationServerBuilder::new(issuer.into())
+    }
+
+    fn new(config: Config, store: Arc<dyn DynStore>, clock: Arc<dyn Clock>) -> Self {
+        let registrations = config
+            .registration
+            .as_ref()
+            .map_or(Limit::per_minute(0, 0), Registration::limit);
+        Self(Arc::new(Inner {
+            routes: routes(&config),
+            documents: metadata::Documents::new(&config),
+            wrong_user_codes: Throttle::new(config.wrong_user_codes),
+            registrations: Throttle::new(registrations),
+            records: Records::new(store),
+            flags: Flags::default(),
+            config,
+            clock,
+            server_key: OnceCell::new(),
+            tasks: OnceLock::new(),
+            alive: watch::Sender::new(()),
+        }))
+    }
+
+    /// The layer that answers the endpoints and passes everything else on. It matches whole paths: put it on the outermost router,
+    /// inside of the host's session layer.
+    #[must_use]
+    pub fn layer(&self) -> EndpointsLayer {
+        EndpointsLayer::new(self.clone())
+    }
+
+    /// The endpoints as a service of their own, with 404 for everything else.
+    ///
+    /// Below a router that takes a prefix away, say so: `nest_service("/auth", oauth.service().nested_at("/auth"))`; the paths that
+    /// are not under that prefix (the metadata, the page for device codes) then need a place of their own at the root.
+    #[must_use]
+    pub fn service(&self) -> Endpoints<NotFound> {
+        Endpoints::new(NotFound, self.clone())
+    }
+
+    /// What must stand at the root of the host when the rest is nested: the metadata documents, by their whole paths
+    /// (RFC 8414 §3.1, RFC 9728 §3.1). It is [`service`](Self::service) under the name of its use: `route_service("/.well-known/{*path}", …)`.
+    #[must_use]
+    pub fn well_known_service(&self) -> Endpoints<NotFound> {
+        self.service()
+    }
+
+    /// The issuer identifier.
+    #[must_use]
+    pub fn issuer(&self) -> &IssuerUrl {
+        &self.0.config.issuer
+    }
+
+    /// The clients, for the host.
+    #[must_use]
+    pub fn clients(&self) -> Clients<'_> {
+        Clients(&self.0)
+    }
+
+    /// What owners have granted, for the host.
+    #[must_use]
+    pub fn grants(&self) -> Grants<'_> {
+        Grants(&self.0)
+    }
+
+    /// Where the host's login sends the browser when somebody has signed in: the path at which the waiting request goes on.
+    #[must_use]
+    pub fn resume_path(&self, interaction: &str) -> String {
+        self.0.resume_path(interaction)
+    }
+}
+
+impl fmt::Debug for AuthorizationServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationServer")
+            .field("issuer", self.issuer())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// What stands at a path; one look-up, and nothing else is done for traffic that is not ours.
+    fn route(&self, path: &str) -> Option<Route> {
+        self.routes.get(path).copied()
+    }
+
+    /// Answers a request to an endpoint of ours.
+    async fn answer(self: &Arc<Self>, route: Route, request: &Request<Bytes>) -> Answer {
+        tasks::start(self);
+        match route {
+            Route::Endpoint(Endpoint::Metadata) => self.documents.metadata(request).into(),
+            Route::ProtectedResource(place) => {
+                self.documents.protected_resource(place, request).into()
+            }
+            Route::Endpoint(Endpoint::Authorize) => authorize::handle(self, request).await,
+            Route::Endpoint(Endpoint::Token) => token::handle(self, request).await,
+            Route::Endpoint(Endpoint::Device) => device::handle(self, request).await,
+            Route::Endpoint(Endpoint::Verification) => verification::handle(self, request).await,
+            Route::Endpoint(Endpoint::Introspect) => introspect::handle(self, request).await,
+            Route::Endpoint(Endpoint::Revoke) => revoke::handle(self, request).await,
+            Route::Endpoint(Endpoint::Register) => register::handle(self, request).await,
+        }
+    }
+
+    fn is_on(&self, grant_type: GrantType) -> bool {
+        self.config.grant_types.contains(&grant_type)
+    }
+
+    fn path(&self, endpoint: Endpoint) -> &str {
+        self.config
+            .paths
+            .get(&endpoint)
+            .map_or(endpoint.default_path(), String::as_str)
+    }
+
+    fn resume_path(&self, interaction: &str) -> String {
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("interaction", interaction)
+            .finish();
+        format!("{}?{query}", self.path(Endpoint::Authorize))
+    }
+
+    fn address(&self, parts: &Parts) -> Option<IpAddr> {
+        (self.config.client_address)(parts)
+    }
+
+    /// The key under which user codes are kept, made by the first node that needs it.
+    async fn server_key(&self) -> Result<Digest, OAuthError> {
+        let load = || async {
+            let (digest, now) = (Digest::of("server_key", b"user codes"), self.now());
+            let key = Digest::from_bytes(*crate::types::random::<32>()?);
+            match self
+                .records
+                .create(digest, ServerKey { key }, now)
+                .await
+                .map_err(OAuthError::unavailable)?
+            {
+                Insert::Inserted(_) => Ok(key),
+                Insert::Exists => {
+                    let read = self
+                        .records
+                        .load::<ServerKey>(digest, now)
+                        .await
+                        .map_err(OAuthError::unavailable)?;
+                    read.map(|read| read.record.key)
+                        .ok_or_else(|| OAuthError::unavailable("the server key is gone"))
+                }
+            }
+        };
+        self.server_key.get_or_try_init(load).await.copied()
+    }
+
+    fn sleep(&self, time: Duration) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.clock.sleep(time)
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner")
+            .field("issuer", &self.config.issuer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    pub(crate) fn url(&self, endpoint: Endpoint) -> String {
+        format!(
+            "{}{}",
+            self.issuer.origin(),
+            self.paths
+                .get(&endpoint)
+                .map_or(endpoint.default_path(), String::as_str)
+        )
+    }
+
+    /// Whether an endpoint is served: what is off is the inner service's to answer.
+    pub(crate) fn serves(&self, endpoint: Endpoint) -> bool {
+        let on = |grant_type| self.grant_types.contains(&grant_type);
+        match endpoint {
+            Endpoint::Authorize => on(GrantType::AuthorizationCode) || on(GrantType::DeviceCode),
+            Endpoint::Device | Endpoint::Verification => on(GrantType::DeviceCode),
+            Endpoint::Register => self.registration.is_some(),
+            Endpoint::Metadata | Endpoint::Token | Endpoint::Introspect | Endpoint::Revoke => true,
+        }
+    }
+}
+
+fn routes(config: &Config) -> HashMap<String, Route> {
+    let mut routes = HashMap::new();
+    for (place, resource) in config.catalog.resources.iter().enumerate() {
+        if resource.uri.origin().as_deref() == Some(config.issuer.origin()) {
+            routes.insert(
+                resource.uri.well_known_path(),
+                Route::ProtectedResource(place),
+            );
+        }
+    }
+    let served = config
+        .paths
+        .iter()
+        .filter(|(endpoint, _)| config.serves(**endpoint));
+    routes.extend(served.map(|(endpoint, path)| (path.clone(), Route::Endpoint(*endpoint))));
+    routes
+}

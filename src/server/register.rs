@@ -1,0 +1,244 @@
+//! The registration endpoint (RFC 7591).
+//!
+//! Left out: software statements (§2.3), which are ignored, and the management of a registration (RFC 7592).
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+
+use super::approve::request_parts;
+use super::throttle::Limit;
+use super::{Answer, Inner};
+use crate::protocol::error::{ErrorCode, OAuthError, json};
+use crate::protocol::registration::{AuthMethod, ClientInformation, ClientMetadata};
+use crate::store::{Insert, Replace, StoreError, client_digest};
+use crate::types::record::ClientDedupe;
+use crate::types::{
+    Client, ClientId, ClientSecret, Digest, GrantType, RegisteredBy, Secret, Timestamp,
+};
+
+/// How clients may register themselves. Whatever they say about themselves is believed by nobody: the consent page says so, and
+/// their consent is never remembered.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    initial_access_tokens: Option<Vec<Digest>>,
+    grant_types: Vec<GrantType>,
+    limit: Limit,
+}
+
+impl Registration {
+    /// Anybody may register (RFC 7591 §3), 30 times a minute from one address and 300 times from all.
+    #[must_use]
+    pub fn open() -> Self {
+        let grant_types = vec![
+            GrantType::AuthorizationCode,
+            GrantType::RefreshToken,
+            GrantType::DeviceCode,
+        ];
+        Self {
+            initial_access_tokens: None,
+            grant_types,
+            limit: Limit::per_minute(30, 300),
+        }
+    }
+
+    /// Who holds one of these initial access tokens may register, sending it as a bearer token (RFC 7591 §3).
+    #[must_use]
+    pub fn with_initial_access_tokens<'a>(tokens: impl IntoIterator<Item = &'a Secret>) -> Self {
+        let digests = tokens
+            .into_iter()
+            .map(|token| initial_access_token(token.expose()))
+            .collect();
+        Self {
+            initial_access_tokens: Some(digests),
+            ..Self::open()
+        }
+    }
+
+    /// The grants that a client may register for; others are left out of its registration. Default: code, refresh token and
+    /// device code. With client credentials in it, whoever registers gets tokens without anybody's consent.
+    #[must_use]
+    pub fn grant_types(mut self, grant_types: impl IntoIterator<Item = GrantType>) -> Self {
+        self.grant_types = grant_types.into_iter().collect();
+        self
+    }
+
+    /// How many registrations are taken.
+    #[must_use]
+    pub fn limited_to(mut self, limit: Limit) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    pub(crate) fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    /// Whether the request may register at all; before anything of it is parsed.
+    fn admits(&self, headers: &HeaderMap) -> Result<(), OAuthError> {
+        let Some(ours) = &self.initial_access_tokens else {
+            return Ok(());
+        };
+        let mut fields = headers.get_all(AUTHORIZATION).iter();
+        let token = fields
+            .next()
+            .and_then(|field| field.to_str().ok())
+            .and_then(|field| field.split_once(' '));
+        let token = token
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| initial_access_token(token.trim()));
+        // All of them are compared, so that the time does not tell which one was near.
+        let known = token.is_some_and(|token| {
+            ours.iter()
+                .fold(false, |known, ours| known | (*ours == token))
+        });
+        if known && fields.next().is_none() {
+            return Ok(());
+        }
+        Err(OAuthError::new(
+            ErrorCode::InvalidToken,
+            "Registration needs an initial access token",
+        ))
+    }
+}
+
+fn initial_access_token(token: &str) -> Digest {
+    Digest::of("initial_access_token", token.as_bytes())
+}
+
+/// How long a client that has never been given a token is kept.
+const UNUSED: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
+pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
+    register(server, request)
+        .await
+        .unwrap_or_else(|error| error.to_response())
+        .into()
+}
+
+async fn register(server: &Inner, request: &Request<Bytes>) -> Result<Response<Bytes>, OAuthError> {
+    let Some(registration) = &server.config.registration else {
+        return Err(OAuthError::method_not_allowed(""));
+    };
+    if request.method() != Method::POST {
+        return Err(OAuthError::method_not_allowed("POST"));
+    }
+    let (now, address) = (
+        server.now(),
+        server.address(&request_parts(request).into_parts().0),
+    );
+    server.registrations.check(address, now)?;
+    server.registrations.count(address, now);
+    registration.admits(request.headers())?;
+    let media_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    if !media_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .eq_ignore_ascii_case("application/json")
+    {
+        return Err(OAuthError::new(
+            ErrorCode::InvalidClientMetadata,
+            "The body must be application/json",
+        ));
+    }
+    let allowed: Vec<_> = registration
+        .grant_types
+        .iter()
+        .copied()
+        .filter(|grant| server.is_on(*grant))
+        .collect();
+    let metadata =
+        ClientMetadata::parse(request.body())?.decide(&allowed, &server.config.catalog.scope())?;
+    let (client, secret) = if metadata.auth_method == AuthMethod::None {
+        (
+            shared(server, metadata, now)
+                .await
+                .map_err(OAuthError::unavailable)?,
+            None,
+        )
+    } else {
+        let secret = Secret::generate()?;
+        (
+            create(server, &metadata, Some(&secret), now)
+                .await
+                .map_err(OAuthError::unavailable)?,
+            Some(secret),
+        )
+    };
+    let information = ClientInformation::new(&client, secret.as_ref());
+    Ok(json(StatusCode::CREATED, &information))
+}
+
+async fn create(
+    server: &Inner,
+    metadata: &ClientMetadata,
+    secret: Option<&Secret>,
+    now: Timestamp,
+) -> Result<Client, StoreError> {
+    let id = Secret::generate_with_prefix("toc_").map_err(StoreError::new)?;
+    let id: ClientId = id.expose().parse().map_err(StoreError::new)?;
+    let client = Client {
+        registered_by: RegisteredBy::Itself,
+        client_id_issued_at: now,
+        client_name: metadata.client_name.clone(),
+        redirect_uris: metadata.redirect_uris.clone(),
+        grant_types: metadata.grant_types.clone(),
+        scope: Some(metadata.scope.clone()),
+        expires_at: now.saturating_add(UNUSED),
+        metadata: metadata.kept(),
+        ..Client::new(id, secret.map(ClientSecret::new))
+    };
+    server
+        .records
+        .create(client_digest(&client.client_id), client.clone(), now)
+        .await?;
+    Ok(client)
+}
+
+/// One client for all equal registrations of public clients: agents register endlessly. The client is put there first and the
+/// pointer to it second; a pointer that leads nowhere any more is replaced.
+async fn shared(
+    server: &Inner,
+    metadata: ClientMetadata,
+    now: Timestamp,
+) -> Result<Client, StoreError> {
+    let (records, digest) = (&server.records, metadata.digest());
+    loop {
+        let pointer = records.load::<ClientDedupe>(digest, now).await?;
+        if let Some(pointer) = &pointer {
+            let client = records
+                .load::<Client>(client_digest(&pointer.record.client_id), now)
+                .await?;
+            if let Some(client) = client
+                .map(|read| read.record)
+                .filter(|client| !client.disabled)
+            {
+                return Ok(client);
+            }
+        }
+        let client = create(server, &metadata, None, now).await?;
+        let record = ClientDedupe {
+            client_id: client.client_id.clone(),
+        };
+        let first = match pointer {
+            None => records.create(digest, record, now).await? != Insert::Exists,
+            Some(mut read) => {
+                read.record = record;
+                records.update(digest, read).await? != Replace::Changed
+            }
+        };
+        if first {
+            return Ok(client);
+        }
+        // Somebody registered the same at the same time: theirs it is.
+        records
+            .remove::<Client>(client_digest(&client.client_id))
+            .await?;
+    }
+}

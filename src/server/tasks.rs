@@ -1,0 +1,95 @@
+//! What goes on in the background: forgetting what has expired, and hearing what died at other nodes.
+//!
+//! Both start at the first request, hold nothing that keeps the server alive, and end with its last clone.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::Inner;
+use crate::store::{Changes, Records};
+
+/// How often expired records are looked for, and how many are forgotten at once.
+const PURGE: (Duration, u32) = (Duration::from_secs(60), 1000);
+
+/// How long to wait after a feed that failed.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Starts them, once, where there is a runtime.
+pub(crate) fn start(server: &Arc<Inner>) {
+    server.tasks.get_or_init(|| {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        runtime.spawn(until_dropped(
+            server.alive.subscribe(),
+            purge(Arc::downgrade(server)),
+        ));
+        runtime.spawn(until_dropped(
+            server.alive.subscribe(),
+            listen(Arc::downgrade(server), server.records.clone()),
+        ));
+    });
+}
+
+async fn until_dropped(mut alive: watch::Receiver<()>, task: impl Future<Output = ()> + Send) {
+    tokio::select! {
+        () = task => {}
+        _ = alive.changed() => {} // never changes: it ends when the server is dropped
+    }
+}
+
+async fn purge(server: Weak<Inner>) {
+    let (every, most) = PURGE;
+    while let Some(sleep) = server.upgrade().map(|server| server.sleep(every)) {
+        sleep.await;
+        let Some(server) = server.upgrade() else {
+            return;
+        };
+        for _ in 0..100 {
+            match server.records.purge(server.now(), most).await {
+                Ok(forgotten) if forgotten == most => tokio::task::yield_now().await,
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::error!(cause = %error, "expired records could not be forgotten");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+async fn listen(server: Weak<Inner>, records: Records) {
+    let mut cursor = None;
+    loop {
+        let changes = records.changes(cursor).await;
+        let Some(server) = server.upgrade() else {
+            return;
+        };
+        match changes {
+            Ok(Changes::Events { dead, next }) => {
+                dead.into_iter().for_each(|key| server.flags.raise(key));
+                cursor = Some(next);
+            }
+            Ok(Changes::Lost { next }) => {
+                server.flags.raise_all();
+                cursor = Some(next);
+            }
+            // Without a feed, what is cached is dropped as often as the store asks.
+            Ok(Changes::Unsupported { staleness }) => {
+                server.flags.raise_all();
+                let sleep = server.sleep(staleness.max(AGAIN));
+                drop(server);
+                sleep.await;
+            }
+            Err(error) => {
+                tracing::error!(cause = %error, "the feed of the store failed");
+                server.flags.raise_all();
+                let sleep = server.sleep(AGAIN);
+                drop(server);
+                sleep.await;
+            }
+        }
+    }
+}

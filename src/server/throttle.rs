@@ -1,0 +1,139 @@
+//! How often somebody may try. Counters are per process; every node of several has its own.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::protocol::error::OAuthError;
+use crate::types::Timestamp;
+
+/// Counted tries are forgotten after this.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// The most callers that are counted apart; beyond that, new ones share one count.
+const CALLERS: usize = 10_000;
+
+/// How often one caller, and all callers together, may do something within a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    per_address: u32,
+    overall: u32,
+}
+
+impl Limit {
+    /// So many a minute from one address, and so many from all addresses together. A caller whose address is not known counts
+    /// as one address.
+    #[must_use]
+    pub const fn per_minute(per_address: u32, overall: u32) -> Self {
+        Self {
+            per_address,
+            overall,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Throttle {
+    limit: Limit,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    since: Option<Timestamp>,
+    overall: u32,
+    callers: HashMap<Option<IpAddr>, u32>,
+}
+
+impl Throttle {
+    pub(crate) fn new(limit: Limit) -> Self {
+        Self {
+            limit,
+            counts: Mutex::default(),
+        }
+    }
+
+    /// Whether this caller may try now; does not count.
+    pub(crate) fn check(&self, caller: Option<IpAddr>, now: Timestamp) -> Result<(), OAuthError> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.turn(now);
+        let tries = counts.callers.get(&caller).copied().unwrap_or_default();
+        if tries >= self.limit.per_address || counts.overall >= self.limit.overall {
+            let left = WINDOW.saturating_sub(now.since(counts.since.unwrap_or(now)));
+            return Err(OAuthError::too_many_requests(
+                u32::try_from(left.as_secs()).unwrap_or(60).max(1),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Counts a try.
+    pub(crate) fn count(&self, caller: Option<IpAddr>, now: Timestamp) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.turn(now);
+        counts.overall = counts.overall.saturating_add(1);
+        let caller = if counts.callers.len() < CALLERS || counts.callers.contains_key(&caller) {
+            caller
+        } else {
+            None
+        };
+        let tries = counts.callers.entry(caller).or_default();
+        *tries = tries.saturating_add(1);
+    }
+}
+
+impl Counts {
+    fn turn(&mut self, now: Timestamp) {
+        if self
+            .since
+            .is_none_or(|since| now.since(since) >= WINDOW || since > now)
+        {
+            *self = Self {
+                since: Some(now),
+                ..Self::default()
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::{CALLERS, Limit, Throttle};
+    use crate::types::Timestamp;
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_secs(1_795_348_800 + secs)
+    }
+
+    fn caller(number: u32) -> Option<IpAddr> {
+        Some(Ipv4Addr::from_bits(number).into())
+    }
+
+    #[test]
+    fn s20_one_address_and_all_together_are_held_back_for_the_rest_of_the_minute() {
+        let throttle = Throttle::new(Limit::per_minute(2, 3));
+        throttle.count(caller(1), at(0));
+        throttle.count(caller(1), at(10));
+        let refused = throttle.check(caller(1), at(20)).unwrap_err().to_response();
+        assert_eq!(
+            (refused.status().as_u16(), &refused.headers()["retry-after"]),
+            (429, &"40".parse().unwrap())
+        );
+        assert!(throttle.check(caller(2), at(20)).is_ok());
+        throttle.count(caller(2), at(20));
+        assert!(throttle.check(caller(3), at(21)).is_err(), "all together");
+        assert!(throttle.check(caller(1), at(60)).is_ok());
+    }
+
+    #[test]
+    fn s20_the_counts_do_not_grow_without_bound() {
+        let throttle = Throttle::new(Limit::per_minute(5, u32::MAX));
+        for number in 0..u32::try_from(CALLERS * 2).unwrap() {
+            throttle.count(caller(number), at(0));
+        }
+        assert!(throttle.counts.lock().unwrap().callers.len() <= CALLERS + 1);
+    }
+}

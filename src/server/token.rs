@@ -1,0 +1,353 @@
+//! The token endpoint (RFC 6749 §3.2).
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+
+use super::issue::{self, NewGrant};
+use super::{Answer, Inner};
+use crate::grant::{
+    ClientGrant, CodeGrant, DeviceGrant, GrantRequest, Issue, Poll, Presented, Redemption,
+    RefreshGrant,
+};
+use crate::grant::{poll, present, redeem, rotate};
+use crate::protocol::client_auth::Credentials;
+use crate::protocol::error::{ErrorCode, OAuthError};
+use crate::protocol::form::Form;
+use crate::store::{Insert, Key, Kind, Replace, client_digest};
+use crate::types::record::{Approved, Code, CodeState, Device, DeviceState, Grant};
+use crate::types::{Client, Digest, GrantType, Timestamp, random};
+
+pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
+    exchange(server, request)
+        .await
+        .unwrap_or_else(|error| error.to_response())
+        .into()
+}
+
+async fn exchange(server: &Inner, request: &Request<Bytes>) -> Result<Response<Bytes>, OAuthError> {
+    if request.method() != Method::POST {
+        return Err(OAuthError::method_not_allowed("POST")); // RFC 6749 §3.2: MUST use POST
+    }
+    let form = Form::from_body(request.headers(), request.body())?;
+    let credentials = Credentials::read(request.headers(), &form);
+    form.required("grant_type", "grant_type is missing")?;
+    let client = authenticate(server, &credentials?).await?;
+    let grant = GrantRequest::parse(&form)?;
+    let grant_type = grant.grant_type();
+    if !server.is_on(grant_type) {
+        return Err(OAuthError::new(
+            ErrorCode::UnsupportedGrantType,
+            "This grant_type is not supported",
+        ));
+    }
+    if !client.may_use(grant_type) {
+        return Err(OAuthError::new(
+            ErrorCode::UnauthorizedClient,
+            "The client may not use this grant_type",
+        ));
+    }
+    match grant {
+        GrantRequest::AuthorizationCode(grant) => authorization_code(server, &client, &grant).await,
+        GrantRequest::RefreshToken(grant) => refresh_token(server, &client, &grant).await,
+        GrantRequest::ClientCredentials(grant) => client_credentials(server, &client, &grant).await,
+        GrantRequest::DeviceCode(grant) => device_code(server, &client, &grant).await,
+    }
+}
+
+/// The client that a request comes from; all failures are one answer (RFC 6749 §5.2).
+pub(crate) async fn authenticate(
+    server: &Inner,
+    credentials: &Credentials,
+) -> Result<Client, OAuthError> {
+    let now = server.now();
+    let digest = client_digest(&credentials.client_id);
+    let client = server
+        .records
+        .load::<Client>(digest, now)
+        .await
+        .map_err(OAuthError::unavailable)?;
+    let client = client.map(|read| read.record);
+    credentials.prove(client.as_ref(), now)?;
+    client.ok_or(OAuthError::invalid_client())
+}
+
+async fn client_credentials(
+    server: &Inner,
+    client: &Client,
+    grant: &ClientGrant,
+) -> Result<Response<Bytes>, OAuthError> {
+    let issue = grant.decide(client, &server.config.catalog)?;
+    let allowed = issue::allow(server, client, GrantType::ClientCredentials, issue).await?;
+    issue::answer(server, client, allowed, None).await
+}
+
+/// RFC 6749 §4.1.3. What decides is the code's step from live to used; everything after it can be lost without harm.
+async fn authorization_code(
+    server: &Inner,
+    client: &Client,
+    grant: &CodeGrant,
+) -> Result<Response<Bytes>, OAuthError> {
+    let digest = Digest::of("code", grant.code.expose().as_bytes());
+    loop {
+        let now = server.now();
+        let read = server
+            .records
+            .load::<Code>(digest, now)
+            .await
+            .map_err(OAuthError::unavailable)?;
+        let Some(mut read) = read else {
+            return Err(OAuthError::invalid_grant("The code is not valid"));
+        };
+        let redemption = redeem(grant, &read.record, client, now)?;
+        let approved = read.record.approved.clone();
+        match redemption {
+            Redemption::Replay { grant } => {
+                tracing::warn!(client_id = %client.client_id, "an authorization code was used twice: what came of it is revoked");
+                revoke_replayed(server, client, grant, approved).await?;
+                return Err(OAuthError::invalid_grant("The code is not valid"));
+            }
+            Redemption::WrongVerifier => {
+                read.record.state = CodeState::Burnt;
+                match server
+                    .records
+                    .update(digest, read)
+                    .await
+                    .map_err(OAuthError::unavailable)?
+                {
+                    Replace::Replaced(_) => {
+                        return Err(OAuthError::invalid_grant("code_verifier does not match"));
+                    }
+                    Replace::Changed => {}
+                }
+            }
+            Redemption::Fresh => {
+                let issue = issue_of(server, &approved, &grant.asked)?;
+                let allowed =
+                    issue::allow(server, client, GrantType::AuthorizationCode, issue).await?;
+                let new = NewGrant::new(server, client, approved, now)?;
+                read.record.state = CodeState::Used { grant: new.digest };
+                match server
+                    .records
+                    .update(digest, read)
+                    .await
+                    .map_err(OAuthError::unavailable)?
+                {
+                    Replace::Replaced(_) => {
+                        return keep_and_answer(server, client, allowed, &new).await;
+                    }
+                    Replace::Changed => {} // somebody else was first: look again, and meet the replay
+                }
+            }
+        }
+    }
+}
+
+/// RFC 8628 §3.4. What decides is the device's step from approved to redeemed.
+async fn device_code(
+    server: &Inner,
+    client: &Client,
+    grant: &DeviceGrant,
+) -> Result<Response<Bytes>, OAuthError> {
+    let digest = Digest::of("device", grant.device_code.expose().as_bytes());
+    loop {
+        let now = server.now();
+        let read = server
+            .records
+            .load::<Device>(digest, now)
+            .await
+            .map_err(OAuthError::unavailable)?;
+        let Some(mut read) = read else {
+            return Err(OAuthError::invalid_grant("The device code is not valid"));
+        };
+        match poll(&read.record, client, now)? {
+            Poll::Wait { next, slow_down } => {
+                read.record.state = next;
+                // A decision that came in between stands: look again, and meet it.
+                if let Replace::Replaced(_) = server
+                    .records
+                    .update(digest, read)
+                    .await
+                    .map_err(OAuthError::unavailable)?
+                {
+                    let (code, text) = if slow_down {
+                        (
+                            ErrorCode::SlowDown,
+                            "Polling too fast: the interval is now five seconds longer",
+                        )
+                    } else {
+                        (
+                            ErrorCode::AuthorizationPending,
+                            "The request is not decided yet",
+                        )
+                    };
+                    return Err(OAuthError::new(code, text));
+                }
+            }
+            Poll::Approved(approved) => {
+                let issue = Issue {
+                    subject: Some(approved.subject.clone()),
+                    scope: approved.scope.clone(),
+                    audience: approved.resources.clone(),
+                };
+                let allowed = issue::allow(server, client, GrantType::DeviceCode, issue).await?;
+                let new = NewGrant::new(server, client, approved, now)?;
+                read.record.state = DeviceState::Redeemed { grant: new.digest };
+                if let Replace::Replaced(_) = server
+                    .records
+                    .update(digest, read)
+                    .await
+                    .map_err(OAuthError::unavailable)?
+                {
+                    return keep_and_answer(server, client, allowed, &new).await;
+                }
+            }
+        }
+    }
+}
+
+/// RFC 6749 §6, with rotation (RFC 9700 §4.14). What decides is the grant's step to its next generation.
+async fn refresh_token(
+    server: &Inner,
+    client: &Client,
+    request: &RefreshGrant,
+) -> Result<Response<Bytes>, OAuthError> {
+    let invalid = || OAuthError::invalid_grant("The refresh token is not valid");
+    let token = request.token.as_ref().ok_or_else(invalid)?;
+    let digest = token.grant();
+    let lifetimes = &server.config.lifetimes;
+    loop {
+        let now = server.now();
+        let read = server
+            .records
+            .load::<Grant>(digest, now)
+            .await
+            .map_err(OAuthError::unavailable)?;
+        let mut read = read.ok_or_else(invalid)?;
+        let presented = present(
+            token,
+            &read.record,
+            client,
+            (lifetimes.refresh_retry_window, now),
+        )?;
+        if matches!(presented, Presented::Reused) {
+            tracing::warn!(client_id = %client.client_id, "a used refresh token was presented again: its grant is revoked");
+            revoke_grant(server, digest, now).await?;
+            return Err(invalid());
+        }
+        let approved = &read.record.approved;
+        let epoch = server
+            .records
+            .subject_epoch(&approved.subject, now)
+            .await
+            .map_err(OAuthError::unavailable)?;
+        if epoch != approved.subject_epoch {
+            return Err(invalid());
+        }
+        // Whatever is wrong with the rest of the request is said before anything is used up.
+        let issue = issue_of(server, approved, &request.asked)?;
+        let allowed = issue::allow(server, client, GrantType::RefreshToken, issue).await?;
+        let ends_at = read.record.ends_at;
+        let successor = match presented {
+            Presented::Retry(successor) => successor,
+            _ => {
+                let idle_until = now.saturating_add(lifetimes.refresh_token).min(ends_at);
+                let (family, successor) =
+                    rotate(token, &*random()?, idle_until, now).ok_or_else(invalid)?;
+                read.record.family = Some(family);
+                read.record.expires_at =
+                    issue::outlives(idle_until, ends_at, lifetimes.access_token, now);
+                match server
+                    .records
+                    .update(digest, read)
+                    .await
+                    .map_err(OAuthError::unavailable)?
+                {
+                    Replace::Replaced(_) => successor,
+                    Replace::Changed => continue, // somebody else was first: look again
+                }
+            }
+        };
+        return issue::answer(
+            server,
+            client,
+            allowed,
+            Some((digest, ends_at, Some(&successor.to_secret()))),
+        )
+        .await;
+    }
+}
+
+fn issue_of(
+    server: &Inner,
+    approved: &Approved,
+    asked: &crate::grant::Asked,
+) -> Result<Issue, OAuthError> {
+    let (scope, audience) =
+        server
+            .config
+            .catalog
+            .narrow(asked, &approved.scope, &approved.resources)?;
+    Ok(Issue {
+        subject: Some(approved.subject.clone()),
+        scope,
+        audience,
+    })
+}
+
+async fn keep_and_answer(
+    server: &Inner,
+    client: &Client,
+    allowed: issue::Allowed,
+    new: &NewGrant,
+) -> Result<Response<Bytes>, OAuthError> {
+    issue::keep_grant(server, new, server.now()).await?;
+    issue::answer(
+        server,
+        client,
+        allowed,
+        Some((new.digest, new.record.ends_at, new.refresh_token.as_ref())),
+    )
+    .await
+}
+
+/// Revokes what came of a code that is presented again. If its first redeemer has not got as far as keeping the grant, the grant is
+/// put there as revoked, and the redeemer meets it.
+async fn revoke_replayed(
+    server: &Inner,
+    client: &Client,
+    grant: Digest,
+    approved: Approved,
+) -> Result<(), OAuthError> {
+    let now = server.now();
+    let new = NewGrant::new(server, client, approved, now)?;
+    let dead = Grant {
+        revoked: true,
+        family: None,
+        ..new.record
+    };
+    match server
+        .records
+        .create(grant, dead, now)
+        .await
+        .map_err(OAuthError::unavailable)?
+    {
+        Insert::Inserted(_) => Ok(()),
+        Insert::Exists => revoke_grant(server, grant, now).await,
+    }
+}
+
+/// Revokes a grant: in the store first, then for whoever has cached what rests on it.
+pub(crate) async fn revoke_grant(
+    server: &Inner,
+    grant: Digest,
+    now: Timestamp,
+) -> Result<(), OAuthError> {
+    let revoke = |grant: &mut Grant| !std::mem::replace(&mut grant.revoked, true);
+    server
+        .records
+        .change(grant, now, revoke)
+        .await
+        .map_err(OAuthError::unavailable)?;
+    server.flags.raise(Key::new(Kind::Grant, grant));
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! The page where people type device codes in (RFC 8628 §3.3).
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+
+use super::approve::{is_same_origin, request_parts};
+use super::authorization_response::{page, page_error, see_other};
+use super::device;
+use super::pages::{self, DeviceCode};
+use super::waiting::Waiting;
+use super::{Answer, Endpoint, Inner};
+use crate::protocol::error::OAuthError;
+use crate::protocol::form::Form;
+use crate::store::client_digest;
+use crate::types::Client;
+use crate::types::record::{Device, DeviceState, Flow, Interaction, InteractionState, UserCode};
+
+pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
+    let answer = match *request.method() {
+        Method::GET => show(server, request),
+        Method::POST => enter(server, request).await,
+        _ => Err(OAuthError::method_not_allowed("GET, POST")),
+    };
+    answer.unwrap_or_else(|error| page_error(&error)).into()
+}
+
+/// The form. A code in the URL is filled in and nothing more (RFC 8628 §3.3.1).
+fn show(server: &Inner, request: &Request<Bytes>) -> Result<Response<Bytes>, OAuthError> {
+    let form = Form::parse(request.uri().query().unwrap_or_default().as_bytes())?;
+    let user_code = form
+        .one("user_code")?
+        .map(device::normal)
+        .map(|code| device::shown(&code));
+    let page = DeviceCode {
+        action: server.path(Endpoint::Verification),
+        user_code: user_code.as_deref(),
+        problem: None,
+    };
+    Ok(pages::respond(StatusCode::OK, &page))
+}
+
+/// A code was typed in: the request that it stands for waits for its owner from now on.
+async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Bytes>, OAuthError> {
+    let now = server.now();
+    let (parts, ()) = request_parts(request).into_parts();
+    let address = server.address(&parts);
+    server.wrong_user_codes.check(address, now)?;
+    if !is_same_origin(server, request.headers()) {
+        return Ok(page(
+            StatusCode::FORBIDDEN,
+            "Not accepted",
+            "The code did not come from this page. Type it in here.",
+        ));
+    }
+    let form = Form::from_body(request.headers(), request.body())?;
+    let typed = form
+        .one("user_code")?
+        .map(device::normal)
+        .unwrap_or_default();
+    let Some((record, client)) = find(server, &typed).await? else {
+        server.wrong_user_codes.count(address, now);
+        // One sentence for a wrong, an expired and a used code.
+        let problem =
+            Some("This code is not valid. Look at your device and type in what it shows.");
+        let page = DeviceCode {
+            action: server.path(Endpoint::Verification),
+            user_code: None,
+            problem,
+        };
+        return Ok(pages::respond(StatusCode::BAD_REQUEST, &page));
+    };
+    let waiting = Waiting::keep(server, record, client).await?;
+    Ok(see_other(&server.resume_path(waiting.id.expose())))
+}
+
+async fn find(server: &Inner, typed: &str) -> Result<Option<(Interaction, Client)>, OAuthError> {
+    if typed.len() != device::USER_CODE {
+        return Ok(None);
+    }
+    let (records, now) = (&server.records, server.now());
+    let digest = device::user_code_digest(&server.server_key().await?, typed);
+    let Some(pointer) = records
+        .load::<UserCode>(digest, now)
+        .await
+        .map_err(OAuthError::unavailable)?
+    else {
+        return Ok(None);
+    };
+    let digest = pointer.record.device;
+    let Some(found) = records
+        .load::<Device>(digest, now)
+        .await
+        .map_err(OAuthError::unavailable)?
+    else {
+        return Ok(None);
+    };
+    let device = found.record;
+    if !matches!(device.state, DeviceState::Pending { .. }) || device.expires_at <= now {
+        return Ok(None);
+    }
+    let client = records
+        .load::<Client>(client_digest(&device.client_id), now)
+        .await
+        .map_err(OAuthError::unavailable)?;
+    let Some(client) = client
+        .map(|read| read.record)
+        .filter(|client| !client.disabled)
+    else {
+        return Ok(None);
+    };
+    let interaction = Interaction {
+        client_id: device.client_id,
+        scope: device.scope,
+        resources: device.resources,
+        flow: Flow::Device {
+            device: digest,
+            user_code: device::shown(typed),
+        },
+        expires_at: now
+            .saturating_add(server.config.lifetimes.interaction)
+            .min(device.expires_at),
+        state: InteractionState::Waiting,
+    };
+    Ok(Some((interaction, client)))
+}

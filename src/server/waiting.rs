@@ -1,0 +1,132 @@
+//! Requests that wait for their owner, in the store under an opaque id.
+
+use super::authorization_response::{Address, page_error};
+use super::interaction::PendingRequest;
+use super::{Answer, Inner};
+use crate::protocol::error::OAuthError;
+use crate::store::{Insert, Read, Replace, client_digest};
+use crate::types::record::{Flow, Interaction, InteractionState};
+use crate::types::{Client, Digest, RegisteredBy, Secret};
+
+/// A request in the store, its id, and its client as it is now.
+pub(crate) struct Waiting {
+    pub(crate) id: Secret,
+    pub(crate) read: Read<Interaction>,
+    pub(crate) client: Client,
+}
+
+impl Waiting {
+    /// Puts a request into the store under a new id.
+    pub(crate) async fn keep(
+        server: &Inner,
+        record: Interaction,
+        client: Client,
+    ) -> Result<Self, OAuthError> {
+        let (id, now) = (Secret::generate()?, server.now());
+        let digest = digest(&id);
+        let Insert::Inserted(version) = server
+            .records
+            .create(digest, record.clone(), now)
+            .await
+            .map_err(OAuthError::unavailable)?
+        else {
+            return Err(OAuthError::unavailable("two requests drew one id"));
+        };
+        Ok(Self {
+            id,
+            read: Read::new(record, version),
+            client,
+        })
+    }
+
+    /// Reads a request by its id, with its client.
+    pub(crate) async fn load(server: &Inner, id: Secret) -> Result<Self, OAuthError> {
+        let gone = || {
+            OAuthError::invalid_request(
+                "This request has expired or is not known. Go back to the application and start again",
+            )
+        };
+        let now = server.now();
+        let read = server
+            .records
+            .load::<Interaction>(digest(&id), now)
+            .await
+            .map_err(OAuthError::unavailable)?;
+        let read = read.ok_or_else(gone)?;
+        let client = server
+            .records
+            .load::<Client>(client_digest(&read.record.client_id), now)
+            .await;
+        let client = client
+            .map_err(OAuthError::unavailable)?
+            .map(|read| read.record);
+        let client = client.filter(|client| !client.disabled).ok_or_else(gone)?;
+        Ok(Self { id, read, client })
+    }
+
+    pub(crate) fn is_decided(&self) -> bool {
+        matches!(self.read.record.state, InteractionState::Decided)
+    }
+
+    pub(crate) fn pending(&self) -> PendingRequest {
+        PendingRequest::new(&self.id, &self.client, &self.read.record)
+    }
+
+    /// Whether a yes to this may be remembered: only where the answer goes to an https address that the host vouched for.
+    pub(crate) fn is_memorable(&self) -> bool {
+        let https = matches!(&self.read.record.flow, Flow::Code { redirect_uri, .. } if redirect_uri.is_https());
+        https && self.client.registered_by == RegisteredBy::Host
+    }
+
+    /// Tells the client if the flow has an address for it, and the person otherwise.
+    pub(crate) fn refuse(&self, server: &Inner, error: &OAuthError) -> Answer {
+        match &self.read.record.flow {
+            Flow::Code {
+                redirect_uri,
+                state,
+                ..
+            } => {
+                let (issuer, client) = (&server.config.issuer, &self.client);
+                Address {
+                    issuer,
+                    client,
+                    redirect_uri,
+                    state: state.as_deref(),
+                }
+                .error(error)
+                .into()
+            }
+            Flow::Device { .. } => page_error(error).into(),
+        }
+    }
+
+    /// Writes what the request has become; whoever was first wins, and then this is what was read anew.
+    pub(crate) async fn update(
+        &mut self,
+        server: &Inner,
+        state: InteractionState,
+    ) -> Result<bool, OAuthError> {
+        self.read.record.state = state;
+        let written = server
+            .records
+            .update(digest(&self.id), self.read.clone())
+            .await
+            .map_err(OAuthError::unavailable)?;
+        *self = Self::load(server, self.id.clone()).await?;
+        Ok(matches!(written, Replace::Replaced(_)))
+    }
+
+    /// Takes the step to decided; only one caller gets to.
+    pub(crate) async fn close(&mut self, server: &Inner) -> Result<bool, OAuthError> {
+        while !self.is_decided() {
+            if self.update(server, InteractionState::Decided).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn digest(id: &Secret) -> Digest {
+    Digest::of("interaction", id.expose().as_bytes())
+}
