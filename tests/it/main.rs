@@ -1,2 +1,6 @@
-#[test]
-fn x() {}
+//! Everything that is seen from outside, in one binary.
+
+mod authorize;
+mod device;
+mod support;
+mod token;

@@ -1,0 +1,306 @@
+//! A server, its clients and a clock that only moves when told, on the store that `TEST_STORE` names.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Empty, Full};
+use serde_json::Value;
+use tower::ServiceExt as _;
+use tower_oauth::server::{AuthorizationServerBuilder, CreateClient};
+use tower_oauth::types::{Client, GrantType, Introspects, ManualClock, Secret, Subject, Timestamp};
+use tower_oauth::{AuthorizationServer, MemoryStore};
+
+/// 2026-11-22T12:00:00Z
+pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_795_348_800);
+pub(crate) const ISSUER: &str = "https://auth.harbor.test";
+pub(crate) const LEDGER: &str = "https://auth.harbor.test/ledger";
+pub(crate) const FILES: &str = "https://api.harbor.test/files";
+pub(crate) const CALLBACK: &str = "https://app.harbor.test/cb";
+pub(crate) const VERIFIER: &str = "kQ4n7rYw2Zt_pB9sXc-LmV3uHe.Fj8oD~a1GqK6yTiN0z";
+pub(crate) const CHALLENGE: &str = "kj6EpUHcHNLovRS2MBmyXh3DG-X5wwG4xn21qr77nAw";
+pub(crate) const SECRET: &str = "web-secret";
+pub(crate) const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+/// A server with clients: `app` (public, code and refresh), `web` (confidential, all grants, [`SECRET`]), `tv` (public, device),
+/// `rs` (confidential, resource server of the ledger, `rs-secret`), `all` (introspects everything, `all-secret`).
+pub(crate) struct Harness {
+    pub(crate) oauth: AuthorizationServer,
+    pub(crate) clock: ManualClock,
+    _files: Option<Arc<tempfile::TempDir>>,
+}
+
+/// An answer, read to its end.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) async fn of<B>(response: Response<B>) -> Self
+    where
+        B: http_body::Body,
+        B::Error: std::fmt::Debug,
+    {
+        let (parts, body) = response.into_parts();
+        Self { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// The member of a JSON answer.
+    #[track_caller]
+    pub(crate) fn member(&self, name: &str) -> String {
+        self.json()[name].as_str().unwrap_or_else(|| panic!("no {name} in {self:?}")).to_owned()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.to_vec()).unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).unwrap_or_else(|| panic!("no {name} in {self:?}")).to_str().unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn location(&self) -> String {
+        assert_eq!(self.status, 303, "{self:?}");
+        self.header("location").to_owned()
+    }
+
+    /// A parameter of the address that the browser is sent to, decoded.
+    #[track_caller]
+    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
+        let location = self.location();
+        let query = location.split_once('?').map_or("", |(_, query)| query);
+        let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
+        let first = values.next().map(|(_, value)| value.into_owned());
+        assert!(values.next().is_none(), "{name} stands twice in {location}");
+        first
+    }
+
+    /// A hidden field of the page's form.
+    #[track_caller]
+    pub(crate) fn hidden(&self, name: &str) -> String {
+        let text = self.text();
+        let at = text.find(&format!("name=\"{name}\"")).unwrap_or_else(|| panic!("no field {name} in {text}"));
+        let rest = &text[at..];
+        let start = rest.find("value=\"").unwrap() + 7;
+        rest[start..].split('"').next().unwrap().to_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn error(&self, status: u16, code: &str) {
+        assert_eq!((self.status.as_u16(), self.json()["error"].as_str()), (status, Some(code)), "{self:?}");
+        assert_eq!(self.header("cache-control"), "no-store");
+        assert_eq!(self.header("content-type"), "application/json");
+    }
+
+    /// An error that is told at the redirection endpoint.
+    #[track_caller]
+    pub(crate) fn redirected_error(&self, code: &str) {
+        assert_eq!(self.parameter("error").as_deref(), Some(code), "{self:?}");
+        assert_eq!(self.parameter("iss").as_deref(), Some(ISSUER));
+        assert_eq!(self.parameter("code"), None);
+    }
+
+    /// An error page, from which nobody is sent anywhere.
+    #[track_caller]
+    pub(crate) fn page(&self, status: u16) {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        assert!(!self.headers.contains_key("location"), "{self:?}");
+        assert_eq!(self.header("content-type"), "text/html; charset=utf-8");
+        assert_eq!(self.header("cache-control"), "no-store");
+    }
+}
+
+/// A builder with the resources and the login that the tests use: who is signed in says the header `x-user`.
+pub(crate) fn builder() -> AuthorizationServerBuilder {
+    AuthorizationServer::builder(ISSUER)
+        .resource(LEDGER, ["ledger.read", "ledger.write"])
+        .resource(FILES, ["files.read"])
+        .scopes(["offline_access"])
+        .default_scope("ledger.read")
+        .describe_scope("ledger.read", "Read your ledger")
+        .login("/login", |parts| {
+            let user = parts.headers.get("x-user")?.to_str().ok()?;
+            Subject::new(user).ok()
+        })
+}
+
+impl Harness {
+    pub(crate) async fn new() -> Self {
+        Self::with(|builder| builder).await
+    }
+
+    /// A server with further settings, on the store that `TEST_STORE` names: `memory` (or nothing) or `sqlite`.
+    pub(crate) async fn with(more: impl FnOnce(AuthorizationServerBuilder) -> AuthorizationServerBuilder) -> Self {
+        let clock = ManualClock::new(NOW);
+        let (builder, files) = match std::env::var("TEST_STORE").as_deref() {
+            Ok("sqlite") => {
+                let files = tempfile::tempdir().unwrap();
+                let store = tower_oauth::MemoryStore::new(); let _ = &files; //SQL tower_oauth::SqliteStore::open(files.path().join("oauth.db")).await.unwrap();
+                (builder().store(store), Some(Arc::new(files)))
+            }
+            Ok("memory") | Err(_) => (builder().store(MemoryStore::new()), None),
+            Ok(other) => panic!("TEST_STORE={other} is not known: memory or sqlite"),
+        };
+        let oauth = more(builder.clock(clock.clone())).build().unwrap();
+        let harness = Self { oauth, clock, _files: files };
+        harness.create_clients().await;
+        harness
+    }
+
+    async fn create_clients(&self) {
+        use GrantType::{AuthorizationCode, ClientCredentials, DeviceCode, RefreshToken};
+        let confidential = |id: &str, secret: &str| Client::confidential(id.parse().unwrap(), &Secret::new(secret));
+        let for_ledger = Introspects::For(vec![LEDGER.parse().unwrap()]);
+        let clients = [
+            Client::public("app".parse().unwrap()).name("Harbor App").redirect_uri(CALLBACK.parse().unwrap()),
+            confidential("web", SECRET)
+                .redirect_uri(CALLBACK.parse().unwrap())
+                .grant_types([AuthorizationCode, RefreshToken, ClientCredentials, DeviceCode]),
+            Client::public("tv".parse().unwrap()).name("Harbor TV").grant_types([DeviceCode, RefreshToken]),
+            confidential("rs", "rs-secret").grant_types([]).introspects(for_ledger),
+            confidential("all", "all-secret").grant_types([]).introspects(Introspects::Everything),
+        ];
+        for client in clients {
+            assert_eq!(self.oauth.clients().create(client).await.unwrap(), CreateClient::Created);
+        }
+    }
+
+    pub(crate) fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Sends any request to the server.
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        Answer::of(self.oauth.service().oneshot(request).await.unwrap()).await
+    }
+
+    /// A GET by somebody who is signed in, or by nobody.
+    pub(crate) async fn get(&self, target: &str, user: Option<&str>) -> Answer {
+        let mut request = Request::get(target);
+        if let Some(user) = user {
+            request = request.header("x-user", user);
+        }
+        Answer::of(self.oauth.service().oneshot(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap()).await
+    }
+
+    /// A form, as a program posts it.
+    pub(crate) async fn post(&self, path: &str, form: &str) -> Answer {
+        self.post_with(path, &[], form).await
+    }
+
+    /// A form with further headers.
+    pub(crate) async fn post_with(&self, path: &str, headers: &[(&str, &str)], form: &str) -> Answer {
+        let mut request = Request::post(path).header("content-type", "application/x-www-form-urlencoded");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Full::from(form.to_owned())).unwrap()).await
+    }
+
+    /// A form, as a browser posts it from a page of ours.
+    pub(crate) async fn submit(&self, path: &str, user: &str, form: &str) -> Answer {
+        self.post_with(path, &[("x-user", user), ("sec-fetch-site", "same-origin")], form).await
+    }
+
+    /// A form with the credentials of a confidential client in the header.
+    pub(crate) async fn post_as(&self, path: &str, client: (&str, &str), form: &str) -> Answer {
+        self.post_with(path, &[("authorization", &basic(client.0, client.1))], form).await
+    }
+
+    /// An authorization request of `app` with further parameters, by alice.
+    pub(crate) async fn authorize(&self, more: &str) -> Answer {
+        self.get(&authorization_request("app", more), Some("alice")).await
+    }
+
+    /// Presses a button of the consent page.
+    pub(crate) async fn decide(&self, page: &Answer, user: &str, decision: &str) -> Answer {
+        let form = format!("interaction={}&csrf={}&decision={decision}", page.hidden("interaction"), page.hidden("csrf"));
+        self.submit("/auth/authorize", user, &form).await
+    }
+
+    /// A code that alice gave to a client.
+    pub(crate) async fn code_for(&self, client: &str, more: &str) -> String {
+        let mut answer = self.get(&authorization_request(client, more), Some("alice")).await;
+        if answer.status == 200 {
+            answer = self.decide(&answer, "alice", "allow").await;
+        }
+        answer.parameter("code").unwrap_or_else(|| panic!("no code in {answer:?}"))
+    }
+
+    /// Redeems a code of `app`.
+    pub(crate) async fn redeem(&self, code: &str) -> Answer {
+        self.post("/auth/token", &redemption("app", code)).await
+    }
+
+    /// The tokens of a new grant of alice to `app`.
+    pub(crate) async fn tokens(&self, more: &str) -> Answer {
+        let code = self.code_for("app", more).await;
+        let answer = self.redeem(&code).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer
+    }
+
+    /// Uses a refresh token of `app`.
+    pub(crate) async fn refresh(&self, token: &str, more: &str) -> Answer {
+        self.post("/auth/token", &format!("grant_type=refresh_token&client_id=app&refresh_token={token}{more}")).await
+    }
+
+    /// What introspection says to the client that may ask about everything.
+    pub(crate) async fn introspect(&self, token: &str) -> Value {
+        let answer = self.post_as("/auth/introspect", ("all", "all-secret"), &format!("token={token}")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
+    pub(crate) async fn is_active(&self, token: &str) -> bool {
+        self.introspect(token).await["active"].as_bool().unwrap()
+    }
+
+    /// A device and user code for `tv`.
+    pub(crate) async fn device(&self) -> (String, String) {
+        let answer = self.post("/auth/device", "client_id=tv&scope=ledger.read").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        (answer.member("device_code"), answer.member("user_code"))
+    }
+
+    /// What the device is told.
+    pub(crate) async fn poll(&self, device_code: &str) -> Answer {
+        self.post("/auth/token", &format!("grant_type={DEVICE_CODE}&client_id=tv&device_code={device_code}")).await
+    }
+
+    /// The consent page for a device, after somebody typed its code in.
+    pub(crate) async fn enter(&self, user_code: &str, user: &str) -> Answer {
+        let answer = self.submit("/device", user, &format!("user_code={user_code}")).await;
+        self.get(&answer.location(), Some(user)).await
+    }
+}
+
+/// The URL of an authorization request.
+pub(crate) fn authorization_request(client: &str, more: &str) -> String {
+    format!(
+        "/auth/authorize?response_type=code&client_id={client}&redirect_uri=https%3A%2F%2Fapp.harbor.test%2Fcb\
+         &code_challenge={CHALLENGE}&code_challenge_method=S256{more}"
+    )
+}
+
+/// The form that redeems a code.
+pub(crate) fn redemption(client: &str, code: &str) -> String {
+    format!("grant_type=authorization_code&client_id={client}&code={code}&redirect_uri={CALLBACK}&code_verifier={VERIFIER}")
+}
+
+/// An `Authorization` header.
+pub(crate) fn basic(id: &str, secret: &str) -> String {
+    use base64::Engine as _;
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}")))
+}
