@@ -1,6 +1,13 @@
 //! OAuth 2.0 for any tower, axum, hyper or tonic service.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(any(feature = "server", feature = "resource"))]
+mod protocol;
+#[cfg(feature = "resource")]
+pub mod resource;
 #[cfg(feature = "server")]
 pub mod store;
 pub mod types;
+
+#[cfg(feature = "resource")]
+pub use resource::{AccessToken, Issuer, ResourceServer};
