@@ -5,9 +5,8 @@ use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 use http::request::Parts;
 
-use super::future::for_method;
 use super::layer::NoToken;
-use super::{AccessToken, Refusal};
+use super::{AccessToken, Refusal, ResourceServer};
 use crate::protocol::bearer::server_error;
 
 /// The token that opened the door. Behind [`optional`](super::BearerLayer::optional), a request without one is answered 401; without
@@ -16,51 +15,46 @@ impl<S: Send + Sync> FromRequestParts<S> for AccessToken {
     type Rejection = AccessTokenRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AccessTokenRejection> {
-        match found(parts)? {
-            Ok(token) => Ok(token),
-            Err(NoToken(server)) => {
-                let response = Refusal::NoToken.to_response(&server.0.challenges);
-                Err(AccessTokenRejection(
-                    for_method(&parts.method, response).map(Body::from),
-                ))
-            }
+        if let Some(token) = parts.extensions.get::<Self>() {
+            return Ok(token.clone());
         }
+        let passed = parts.extensions.get::<NoToken>();
+        Err(AccessTokenRejection(passed.map(|NoToken(by)| by.clone())))
     }
 }
 
 /// The token, or `None` where [`optional`](super::BearerLayer::optional) let a request through without one. Without any
-/// [`BearerLayer`](super::BearerLayer) in front, every request is answered 500: an open door is never taken for a request without a token.
+/// [`BearerLayer`](super::BearerLayer) in front, every request is answered 500: an open door is never taken for a request without a
+/// token.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for AccessToken {
     type Rejection = AccessTokenRejection;
 
     async fn from_request_parts(
         parts: &mut Parts,
-        _: &S,
+        state: &S,
     ) -> Result<Option<Self>, AccessTokenRejection> {
-        found(parts).map(Result::ok)
+        match <Self as FromRequestParts<S>>::from_request_parts(parts, state).await {
+            Ok(token) => Ok(Some(token)),
+            Err(AccessTokenRejection(Some(_))) => Ok(None),
+            Err(no_layer) => Err(no_layer),
+        }
     }
 }
 
-fn found(parts: &Parts) -> Result<Result<AccessToken, NoToken>, AccessTokenRejection> {
-    if let Some(token) = parts.extensions.get::<AccessToken>() {
-        return Ok(Ok(token.clone()));
-    }
-    if let Some(none) = parts.extensions.get::<NoToken>() {
-        return Ok(Err(none.clone()));
-    }
-    tracing::error!(
-        "AccessToken: no bearer layer stands in front of this handler; the request is answered 500"
-    );
-    let response = for_method(&parts.method, server_error()).map(Body::from);
-    Err(AccessTokenRejection(response))
-}
-
-/// Why a handler got no [`AccessToken`]: an answer, ready to be sent.
+/// Why a handler got no [`AccessToken`]: there was no token, or nobody looked for one.
 #[derive(Debug)]
-pub struct AccessTokenRejection(Response);
+pub struct AccessTokenRejection(Option<ResourceServer>);
 
 impl IntoResponse for AccessTokenRejection {
     fn into_response(self) -> Response {
-        self.0
+        let response = if let Some(server) = self.0 {
+            Refusal::NoToken.to_response(&server.0.challenges)
+        } else {
+            tracing::error!(
+                "AccessToken: no bearer layer stands in front of this handler; the request is answered 500"
+            );
+            server_error()
+        };
+        response.map(Body::from)
     }
 }

@@ -123,7 +123,6 @@ impl ResourceServer {
     }
 
     /// The layer that lets requests with a good token through, and answers the others.
-    #[must_use]
     pub fn layer(&self) -> BearerLayer {
         BearerLayer::new(self.clone())
     }
@@ -132,7 +131,6 @@ impl ResourceServer {
     ///
     /// A text that is no scope, or an empty one, is a mistake of the program: it is logged at once and at every request, and each
     /// request is answered 500.
-    #[must_use]
     pub fn require(&self, scope: &str) -> RequireScopeLayer {
         RequireScopeLayer::new(self.clone(), scope)
     }

@@ -91,7 +91,6 @@ impl TokenFacts {
     ///
     /// Where a client speaks for itself, the subject is its client id (RFC 9068 §2.2). A token that never expires does so at
     /// [`Timestamp::MAX`].
-    #[must_use]
     pub fn builder(
         issuer: IssuerUrl,
         subject: Subject,

@@ -1,2 +1,5 @@
 #[test]
 fn x() {}
+
+mod bearer;
+mod layers;
