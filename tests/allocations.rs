@@ -1,4 +1,5 @@
 //! What a request costs whose token is known: nothing in our check, and what `http::Extensions` takes to hold the answer.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};

@@ -50,6 +50,10 @@ impl CacheLimits {
         self.bytes = bytes;
         self
     }
+
+    pub(crate) fn within(self, staleness: Duration) -> Self {
+        self.ttl(self.ttl.min(staleness))
+    }
 }
 
 impl Default for CacheLimits {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -22,7 +23,8 @@ pub struct Issuer {
     url: Result<IssuerUrl, InvalidIssuerUrl>,
     validator: Arc<dyn DynValidator>,
     prefix: Option<String>,
-    cached: bool,
+    /// How long facts are kept at most, if at all.
+    cached: Option<Duration>,
 }
 
 impl Issuer {
@@ -34,13 +36,19 @@ impl Issuer {
             url: url.parse(),
             validator: Arc::new(validator),
             prefix: None,
-            cached: false,
+            cached: None,
         }
     }
 
     /// Keeps the facts of live tokens within [`CacheLimits`], so that the validator is not asked again at once.
-    pub fn cached(mut self) -> Self {
-        self.cached = true;
+    pub fn cached(self) -> Self {
+        self.cached_for(Duration::MAX)
+    }
+
+    /// As [`cached`](Self::cached), and never longer than this, in whole seconds: for an issuer whose revocations have to be noticed
+    /// sooner than others'.
+    pub fn cached_for(mut self, staleness: Duration) -> Self {
+        self.cached = Some(staleness);
         self
     }
 
@@ -54,10 +62,9 @@ impl Issuer {
         Ok(Source {
             url: self.url.map_err(ConfigError::Issuer)?,
             prefix: self.prefix,
-            validator: if self.cached {
-                Arc::new(Cached::new(self.validator, limits))
-            } else {
-                self.validator
+            validator: match self.cached {
+                Some(staleness) => Arc::new(Cached::new(self.validator, limits.within(staleness))),
+                None => self.validator,
             },
         })
     }

@@ -1,4 +1,5 @@
 //! Bearer tokens on the wire (RFC 6750), the metadata document (RFC 9728), and what the Model Context Protocol asks of both.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -14,7 +15,7 @@ use http::header::{
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use tower::util::BoxCloneService;
+use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_oauth::resource::{
     AccessToken, BearerToken, ConfigError, Facts, Flag, Issuer, NotActive, OwnedToken, Refusal,
@@ -120,11 +121,11 @@ pub(crate) fn server(table: Table) -> ResourceServer {
         .unwrap()
 }
 
-pub(crate) type App = BoxCloneService<Request<String>, Response<Body<String>>, Infallible>;
+pub(crate) type App = BoxCloneSyncService<Request<String>, Response<Body<String>>, Infallible>;
 
 /// A service that says whom it serves, behind the layer. Whatever it answers is 200.
 fn app(server: &ResourceServer) -> App {
-    BoxCloneService::new(server.layer().layer(service_fn(hello)))
+    BoxCloneSyncService::new(server.layer().layer(service_fn(hello)))
 }
 
 /// The same, with a scope asked for.
@@ -132,7 +133,7 @@ fn scoped(server: &ResourceServer, scope: &str) -> App {
     let inner = server.require(scope).layer(service_fn(hello));
     let app = server.layer().layer(inner);
     // Two layers make a body within a body; what scopes are about stands in status and headers.
-    BoxCloneService::new(app.map_response(|response| response.map(|_| Body::default())))
+    BoxCloneSyncService::new(app.map_response(|response| response.map(|_| Body::default())))
 }
 
 async fn hello(request: Request<String>) -> Result<Response<String>, Infallible> {
@@ -480,10 +481,10 @@ async fn the_token_is_marked_sensitive_or_taken_away() {
         Ok::<_, Infallible>(Response::new(said))
     });
     for authorization in ["Bearer good", "Bearer slow-good"] {
-        let kept = BoxCloneService::new(server.layer().layer(seen));
+        let kept = BoxCloneSyncService::new(server.layer().layer(seen));
         let response = answer(&kept, get(&[authorization])).await;
         assert_eq!(body(response).await, "Sensitive");
-        let removed = BoxCloneService::new(server.layer().remove_token().layer(seen));
+        let removed = BoxCloneSyncService::new(server.layer().remove_token().layer(seen));
         let response = answer(&removed, get(&[authorization])).await;
         assert_eq!(body(response).await, "gone");
     }

@@ -1,9 +1,11 @@
 //! The layers as tower services: which instance serves, what reaches it, what is remembered, and how layers stand within each other.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -11,7 +13,10 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use tower::{Layer as _, Service, ServiceBuilder, ServiceExt as _, service_fn};
-use tower_oauth::resource::{AccessToken, CacheLimits, Flag, Issuer, Refusal, ResourceServer};
+use tower_oauth::resource::{
+    AccessToken, BearerToken, CacheLimits, Facts, Flag, Issuer, OwnedToken, Refusal,
+    ResourceServer, Unavailable, Validator,
+};
 use tower_oauth::types::{ManualClock, Timestamp};
 
 use crate::bearer::{API, AS, METADATA, NOW, Table, ada, challenge, get, param, server, settings};
@@ -355,6 +360,127 @@ async fn facts_are_believed_for_the_ttl_and_outages_for_no_time_at_all() {
     // And neither is a refusal kept.
     let _table = table.with("slow-good", ada());
     assert!(server.authenticate("slow-good").await.is_ok());
+}
+
+#[tokio::test]
+async fn one_issuer_may_be_believed_for_less_long() {
+    let (table, clock) = (Table::new(), ManualClock::new(NOW));
+    let server = ResourceServer::builder(API)
+        .issuer(Issuer::custom(AS, table.clone()).cached_for(Duration::from_secs(5)))
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    for (after, asked) in [(0, 1), (4, 1), (1, 2)] {
+        clock.advance(Duration::from_secs(after));
+        assert!(server.authenticate("slow-good").await.is_ok());
+        assert_eq!(table.asked(), asked);
+    }
+}
+
+/// An issuer that takes ten minutes to answer.
+struct Ponderous(ManualClock);
+
+impl Validator for Ponderous {
+    fn validate_now(&self, _: BearerToken<'_>, _: Timestamp) -> Option<Facts> {
+        None
+    }
+
+    async fn validate(&self, _: OwnedToken, _: Timestamp) -> Result<Facts, Unavailable> {
+        self.0.advance(Duration::from_secs(600));
+        Ok(Ok(Arc::new(ada().build())))
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_expires_while_it_is_checked_is_not_let_through() {
+    let clock = ManualClock::new(NOW);
+    let server = ResourceServer::builder(API)
+        .issuer(Issuer::custom(AS, Ponderous(clock.clone())))
+        .clock(clock)
+        .build()
+        .unwrap();
+    let response = server
+        .layer()
+        .layer(Probe::new().0)
+        .oneshot(get(GOOD))
+        .await;
+    assert_eq!(response.unwrap().status(), StatusCode::UNAUTHORIZED);
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// What was logged since the last time.
+    fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn the_log_says_why_and_never_what_the_token_was() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let table = Table::new().with(
+        "hunter2",
+        ada().dies_with({
+            let flag = Flag::new();
+            flag.set();
+            flag
+        }),
+    );
+    table.down(true);
+    let server = server(table);
+    let service = server
+        .layer()
+        .layer(server.require("notes:write").layer(Probe::new().0));
+    for (authorization, level, why) in [
+        ("Bearer hunter2", "DEBUG", "revoked"),
+        ("Bearer hunter22", "DEBUG", "no such token"),
+        ("Bearer hunter2 hunter2", "DEBUG", "malformed"),
+        ("Bearer slow-hunter2", "ERROR", "no route to host"),
+        ("Bearer good", "DEBUG", "insufficient_scope"),
+    ] {
+        let response = service
+            .clone()
+            .oneshot(get(&[authorization]))
+            .await
+            .unwrap();
+        assert!(!response.status().is_success());
+        let said = log.take();
+        assert!(said.contains(level) && said.contains(why), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    // A mistake of the program is loud: when it is made, and whenever it is met.
+    let wrong = server.require("a\"b");
+    assert!(log.take().contains("ERROR"));
+    for inner in [wrong, server.require("notes:read")] {
+        let response = inner
+            .layer(Probe::new().0)
+            .oneshot(get(GOOD))
+            .await
+            .unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(log.take().contains("ERROR"));
+    }
 }
 
 #[tokio::test]
