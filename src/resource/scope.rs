@@ -16,9 +16,10 @@ use crate::types::{Body, Scope};
 
 /// Lets a request through if its token has certain scopes; made by [`ResourceServer::require`].
 ///
-/// It belongs inside of the [`BearerLayer`](super::BearerLayer) of the same resource server. Without the scope a request is answered
-/// 403 `insufficient_scope`, where [`optional`](super::BearerLayer::optional) let it through without a token 401, and where no such
-/// layer was passed at all 500: a mistake of the program, which the log explains, and never a pass.
+/// It belongs inside of the [`BearerLayer`](super::BearerLayer) of the same resource server; of several such layers the nearest one
+/// counts. Without the scope a request is answered 403 `insufficient_scope`, and where
+/// [`optional`](super::BearerLayer::optional) let it through without a token 401. Where no such layer was passed at all, it is
+/// answered 500: a mistake of the program, which the log explains, and never a pass.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct RequireScopeLayer {
