@@ -563,6 +563,27 @@ async fn rfc9728_3_2_the_document_needs_no_token_and_says_what_was_configured() 
     assert_eq!(json, expected);
 }
 
+// req: 9728-2-4, 9728-2-7, mcp-gen-7
+#[tokio::test]
+async fn rfc9728_2_scopes_and_name_follow_the_settings_and_challenges_may_ask_for_others() {
+    let server = settings(Table::new())
+        .scopes_supported(["notes:read", "notes:write"])
+        .challenge_scope(["notes:list"])
+        .resource_name("Notes \"and\" more")
+        .build()
+        .unwrap();
+    let app = app(&server);
+    let response = answer(&app, document(Method::GET, &[])).await;
+    let json: serde_json::Value = serde_json::from_slice(&body(response).await).unwrap();
+    assert_eq!(
+        json["scopes_supported"],
+        serde_json::json!(["notes:read", "notes:write"])
+    );
+    assert_eq!(json["resource_name"], "Notes \"and\" more");
+    let response = answer(&app, get(&[])).await;
+    assert_eq!(param(&response, "scope").as_deref(), Some("notes:list"));
+}
+
 // req: 9728-2-2, 9728-2-5, 9728-3.2-3, 9728-3.2-4
 #[tokio::test]
 async fn rfc9728_3_2_what_has_no_value_is_left_out_and_one_issuer_is_still_an_array() {
