@@ -3,13 +3,18 @@
 
 #[cfg(feature = "server")]
 mod grant;
+#[cfg(any(feature = "server", feature = "resource"))]
 mod protocol;
+#[cfg(feature = "resource")]
+pub mod resource;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]
 pub mod store;
 pub mod types;
 
+#[cfg(feature = "resource")]
+pub use resource::{AccessToken, Issuer, ResourceServer};
 #[cfg(feature = "server")]
 pub use server::{
     Approval, AuthorizationServer, Decision, Interaction, Issuance, PendingRequest, Policy,

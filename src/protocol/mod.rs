@@ -1,5 +1,7 @@
-//! The wire, both directions: how requests are read and answers written.
+//! The wire, both directions, shared by both halves of the crate: how requests are read and answers written.
 
+#[cfg(feature = "resource")]
+pub(crate) mod bearer;
 #[cfg(feature = "server")]
 pub(crate) mod client_auth;
 #[cfg(feature = "server")]
@@ -10,6 +12,7 @@ pub(crate) mod form;
 pub(crate) mod introspection;
 #[cfg(feature = "server")]
 pub(crate) mod metadata;
+#[cfg(any(feature = "server", feature = "resource"))]
 pub(crate) mod protected_resource;
 #[cfg(feature = "server")]
 pub(crate) mod registration;

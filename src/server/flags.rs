@@ -41,7 +41,7 @@ impl Flags {
     pub(crate) fn raise(&self, key: Key) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flag) = known.flags.remove(&key).as_ref().and_then(Flag::upgrade) {
-            flag.raise();
+            flag.set();
         }
     }
 
@@ -50,7 +50,7 @@ impl Flags {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (_, weak) in known.flags.drain() {
             if let Some(flag) = Flag::upgrade(&weak) {
-                flag.raise();
+                flag.set();
             }
         }
     }
@@ -75,10 +75,10 @@ mod tests {
             flags.register(key(b"b")),
         );
         flags.raise(key(b"a"));
-        assert!(one.is_raised() && two.is_raised() && !other.is_raised());
-        assert!(!flags.register(key(b"a")).is_raised());
+        assert!(one.is_set() && two.is_set() && !other.is_set());
+        assert!(!flags.register(key(b"a")).is_set());
         flags.raise_all();
-        assert!(other.is_raised());
+        assert!(other.is_set());
     }
 
     #[test]

@@ -134,3 +134,17 @@ async fn read<T: Stored>(
         .await?
         .map(|read| read.record))
 }
+
+#[cfg(feature = "resource")]
+impl super::AuthorizationServer {
+    /// What protection in the same process asks.
+    pub(crate) async fn live(
+        &self,
+        token: &str,
+        now: Timestamp,
+        flags: &mut Vec<Flag>,
+    ) -> Result<Option<AccessToken>, StoreError> {
+        super::tasks::start(&self.0);
+        live(&self.0, token, now, flags).await
+    }
+}

@@ -7,8 +7,13 @@ use crate::support::Harness;
 async fn rfc8628_3_a_device_is_approved_and_gets_its_tokens_once() {
     let server = Harness::new().await;
     let (device_code, user_code) = server.device().await;
-    server.poll(&device_code).await.error(400, "authorization_pending");
-    let page = server.enter(&user_code.to_lowercase().replace('-', " "), "alice").await;
+    server
+        .poll(&device_code)
+        .await
+        .error(400, "authorization_pending");
+    let page = server
+        .enter(&user_code.to_lowercase().replace('-', " "), "alice")
+        .await;
     assert!(page.text().contains(&user_code), "{}", page.text());
     let done = server.decide(&page, "alice", "allow").await;
     assert_eq!(done.status, 200, "{done:?}");

@@ -1,6 +1,8 @@
 //! Everything that is seen from outside, in one binary.
 
 mod authorize;
+mod bearer;
 mod device;
+mod layers;
 mod support;
 mod token;

@@ -46,7 +46,11 @@ impl Answer {
         B::Error: std::fmt::Debug,
     {
         let (parts, body) = response.into_parts();
-        Self { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.collect().await.unwrap().to_bytes(),
+        }
     }
 
     #[track_caller]
@@ -57,7 +61,10 @@ impl Answer {
     /// The member of a JSON answer.
     #[track_caller]
     pub(crate) fn member(&self, name: &str) -> String {
-        self.json()[name].as_str().unwrap_or_else(|| panic!("no {name} in {self:?}")).to_owned()
+        self.json()[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {name} in {self:?}"))
+            .to_owned()
     }
 
     pub(crate) fn text(&self) -> String {
@@ -66,7 +73,11 @@ impl Answer {
 
     #[track_caller]
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).unwrap_or_else(|| panic!("no {name} in {self:?}")).to_str().unwrap()
+        self.headers
+            .get(name)
+            .unwrap_or_else(|| panic!("no {name} in {self:?}"))
+            .to_str()
+            .unwrap()
     }
 
     #[track_caller]
@@ -80,7 +91,8 @@ impl Answer {
     pub(crate) fn parameter(&self, name: &str) -> Option<String> {
         let location = self.location();
         let query = location.split_once('?').map_or("", |(_, query)| query);
-        let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
+        let mut values =
+            url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
         let first = values.next().map(|(_, value)| value.into_owned());
         assert!(values.next().is_none(), "{name} stands twice in {location}");
         first
@@ -90,7 +102,9 @@ impl Answer {
     #[track_caller]
     pub(crate) fn hidden(&self, name: &str) -> String {
         let text = self.text();
-        let at = text.find(&format!("name=\"{name}\"")).unwrap_or_else(|| panic!("no field {name} in {text}"));
+        let at = text
+            .find(&format!("name=\"{name}\""))
+            .unwrap_or_else(|| panic!("no field {name} in {text}"));
         let rest = &text[at..];
         let start = rest.find("value=\"").unwrap() + 7;
         rest[start..].split('"').next().unwrap().to_owned()
@@ -98,7 +112,11 @@ impl Answer {
 
     #[track_caller]
     pub(crate) fn error(&self, status: u16, code: &str) {
-        assert_eq!((self.status.as_u16(), self.json()["error"].as_str()), (status, Some(code)), "{self:?}");
+        assert_eq!(
+            (self.status.as_u16(), self.json()["error"].as_str()),
+            (status, Some(code)),
+            "{self:?}"
+        );
         assert_eq!(self.header("cache-control"), "no-store");
         assert_eq!(self.header("content-type"), "application/json");
     }
@@ -141,38 +159,63 @@ impl Harness {
     }
 
     /// A server with further settings, on the store that `TEST_STORE` names: `memory` (or nothing) or `sqlite`.
-    pub(crate) async fn with(more: impl FnOnce(AuthorizationServerBuilder) -> AuthorizationServerBuilder) -> Self {
+    pub(crate) async fn with(
+        more: impl FnOnce(AuthorizationServerBuilder) -> AuthorizationServerBuilder,
+    ) -> Self {
         let clock = ManualClock::new(NOW);
         let (builder, files) = match std::env::var("TEST_STORE").as_deref() {
             Ok("sqlite") => {
                 let files = tempfile::tempdir().unwrap();
-                let store = tower_oauth::MemoryStore::new(); let _ = &files; //SQL tower_oauth::SqliteStore::open(files.path().join("oauth.db")).await.unwrap();
+                let store = tower_oauth::MemoryStore::new();
+                let _ = &files; //SQL tower_oauth::SqliteStore::open(files.path().join("oauth.db")).await.unwrap();
                 (builder().store(store), Some(Arc::new(files)))
             }
             Ok("memory") | Err(_) => (builder().store(MemoryStore::new()), None),
             Ok(other) => panic!("TEST_STORE={other} is not known: memory or sqlite"),
         };
         let oauth = more(builder.clock(clock.clone())).build().unwrap();
-        let harness = Self { oauth, clock, _files: files };
+        let harness = Self {
+            oauth,
+            clock,
+            _files: files,
+        };
         harness.create_clients().await;
         harness
     }
 
     async fn create_clients(&self) {
         use GrantType::{AuthorizationCode, ClientCredentials, DeviceCode, RefreshToken};
-        let confidential = |id: &str, secret: &str| Client::confidential(id.parse().unwrap(), &Secret::new(secret));
+        let confidential = |id: &str, secret: &str| {
+            Client::confidential(id.parse().unwrap(), &Secret::new(secret))
+        };
         let for_ledger = Introspects::For(vec![LEDGER.parse().unwrap()]);
         let clients = [
-            Client::public("app".parse().unwrap()).name("Harbor App").redirect_uri(CALLBACK.parse().unwrap()),
+            Client::public("app".parse().unwrap())
+                .name("Harbor App")
+                .redirect_uri(CALLBACK.parse().unwrap()),
             confidential("web", SECRET)
                 .redirect_uri(CALLBACK.parse().unwrap())
-                .grant_types([AuthorizationCode, RefreshToken, ClientCredentials, DeviceCode]),
-            Client::public("tv".parse().unwrap()).name("Harbor TV").grant_types([DeviceCode, RefreshToken]),
-            confidential("rs", "rs-secret").grant_types([]).introspects(for_ledger),
-            confidential("all", "all-secret").grant_types([]).introspects(Introspects::Everything),
+                .grant_types([
+                    AuthorizationCode,
+                    RefreshToken,
+                    ClientCredentials,
+                    DeviceCode,
+                ]),
+            Client::public("tv".parse().unwrap())
+                .name("Harbor TV")
+                .grant_types([DeviceCode, RefreshToken]),
+            confidential("rs", "rs-secret")
+                .grant_types([])
+                .introspects(for_ledger),
+            confidential("all", "all-secret")
+                .grant_types([])
+                .introspects(Introspects::Everything),
         ];
         for client in clients {
-            assert_eq!(self.oauth.clients().create(client).await.unwrap(), CreateClient::Created);
+            assert_eq!(
+                self.oauth.clients().create(client).await.unwrap(),
+                CreateClient::Created
+            );
         }
     }
 
@@ -191,7 +234,14 @@ impl Harness {
         if let Some(user) = user {
             request = request.header("x-user", user);
         }
-        Answer::of(self.oauth.service().oneshot(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap()).await
+        Answer::of(
+            self.oauth
+                .service()
+                .oneshot(request.body(Empty::<Bytes>::new()).unwrap())
+                .await
+                .unwrap(),
+        )
+        .await
     }
 
     /// A form, as a program posts it.
@@ -200,42 +250,64 @@ impl Harness {
     }
 
     /// A form with further headers.
-    pub(crate) async fn post_with(&self, path: &str, headers: &[(&str, &str)], form: &str) -> Answer {
-        let mut request = Request::post(path).header("content-type", "application/x-www-form-urlencoded");
+    pub(crate) async fn post_with(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        form: &str,
+    ) -> Answer {
+        let mut request =
+            Request::post(path).header("content-type", "application/x-www-form-urlencoded");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.send(request.body(Full::from(form.to_owned())).unwrap()).await
+        self.send(request.body(Full::from(form.to_owned())).unwrap())
+            .await
     }
 
     /// A form, as a browser posts it from a page of ours.
     pub(crate) async fn submit(&self, path: &str, user: &str, form: &str) -> Answer {
-        self.post_with(path, &[("x-user", user), ("sec-fetch-site", "same-origin")], form).await
+        self.post_with(
+            path,
+            &[("x-user", user), ("sec-fetch-site", "same-origin")],
+            form,
+        )
+        .await
     }
 
     /// A form with the credentials of a confidential client in the header.
     pub(crate) async fn post_as(&self, path: &str, client: (&str, &str), form: &str) -> Answer {
-        self.post_with(path, &[("authorization", &basic(client.0, client.1))], form).await
+        self.post_with(path, &[("authorization", &basic(client.0, client.1))], form)
+            .await
     }
 
     /// An authorization request of `app` with further parameters, by alice.
     pub(crate) async fn authorize(&self, more: &str) -> Answer {
-        self.get(&authorization_request("app", more), Some("alice")).await
+        self.get(&authorization_request("app", more), Some("alice"))
+            .await
     }
 
     /// Presses a button of the consent page.
     pub(crate) async fn decide(&self, page: &Answer, user: &str, decision: &str) -> Answer {
-        let form = format!("interaction={}&csrf={}&decision={decision}", page.hidden("interaction"), page.hidden("csrf"));
+        let form = format!(
+            "interaction={}&csrf={}&decision={decision}",
+            page.hidden("interaction"),
+            page.hidden("csrf")
+        );
         self.submit("/auth/authorize", user, &form).await
     }
 
     /// A code that alice gave to a client.
     pub(crate) async fn code_for(&self, client: &str, more: &str) -> String {
-        let mut answer = self.get(&authorization_request(client, more), Some("alice")).await;
+        let mut answer = self
+            .get(&authorization_request(client, more), Some("alice"))
+            .await;
         if answer.status == 200 {
             answer = self.decide(&answer, "alice", "allow").await;
         }
-        answer.parameter("code").unwrap_or_else(|| panic!("no code in {answer:?}"))
+        answer
+            .parameter("code")
+            .unwrap_or_else(|| panic!("no code in {answer:?}"))
     }
 
     /// Redeems a code of `app`.
@@ -253,12 +325,22 @@ impl Harness {
 
     /// Uses a refresh token of `app`.
     pub(crate) async fn refresh(&self, token: &str, more: &str) -> Answer {
-        self.post("/auth/token", &format!("grant_type=refresh_token&client_id=app&refresh_token={token}{more}")).await
+        self.post(
+            "/auth/token",
+            &format!("grant_type=refresh_token&client_id=app&refresh_token={token}{more}"),
+        )
+        .await
     }
 
     /// What introspection says to the client that may ask about everything.
     pub(crate) async fn introspect(&self, token: &str) -> Value {
-        let answer = self.post_as("/auth/introspect", ("all", "all-secret"), &format!("token={token}")).await;
+        let answer = self
+            .post_as(
+                "/auth/introspect",
+                ("all", "all-secret"),
+                &format!("token={token}"),
+            )
+            .await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()
     }
@@ -269,19 +351,27 @@ impl Harness {
 
     /// A device and user code for `tv`.
     pub(crate) async fn device(&self) -> (String, String) {
-        let answer = self.post("/auth/device", "client_id=tv&scope=ledger.read").await;
+        let answer = self
+            .post("/auth/device", "client_id=tv&scope=ledger.read")
+            .await;
         assert_eq!(answer.status, 200, "{answer:?}");
         (answer.member("device_code"), answer.member("user_code"))
     }
 
     /// What the device is told.
     pub(crate) async fn poll(&self, device_code: &str) -> Answer {
-        self.post("/auth/token", &format!("grant_type={DEVICE_CODE}&client_id=tv&device_code={device_code}")).await
+        self.post(
+            "/auth/token",
+            &format!("grant_type={DEVICE_CODE}&client_id=tv&device_code={device_code}"),
+        )
+        .await
     }
 
     /// The consent page for a device, after somebody typed its code in.
     pub(crate) async fn enter(&self, user_code: &str, user: &str) -> Answer {
-        let answer = self.submit("/device", user, &format!("user_code={user_code}")).await;
+        let answer = self
+            .submit("/device", user, &format!("user_code={user_code}"))
+            .await;
         self.get(&answer.location(), Some(user)).await
     }
 }
@@ -296,11 +386,16 @@ pub(crate) fn authorization_request(client: &str, more: &str) -> String {
 
 /// The form that redeems a code.
 pub(crate) fn redemption(client: &str, code: &str) -> String {
-    format!("grant_type=authorization_code&client_id={client}&code={code}&redirect_uri={CALLBACK}&code_verifier={VERIFIER}")
+    format!(
+        "grant_type=authorization_code&client_id={client}&code={code}&redirect_uri={CALLBACK}&code_verifier={VERIFIER}"
+    )
 }
 
 /// An `Authorization` header.
 pub(crate) fn basic(id: &str, secret: &str) -> String {
     use base64::Engine as _;
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}")))
+    format!(
+        "Basic {}",
+        base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}"))
+    )
 }

@@ -1,0 +1,123 @@
+//! What a handler learns of the token that opened the door.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::validator::TokenFacts;
+use super::{ResourceServer, policy};
+use crate::types::{Claims, ClientId, IssuerUrl, ResourceUri, Scope, Subject, Timestamp};
+
+/// A token that was found good: the facts about it, never the token itself. A cheap clone.
+///
+/// [`BearerLayer`](super::BearerLayer) puts it into the extensions of each request it lets through.
+#[derive(Clone)]
+pub struct AccessToken {
+    facts: Arc<TokenFacts>,
+    server: ResourceServer,
+}
+
+impl AccessToken {
+    pub(crate) fn new(facts: Arc<TokenFacts>, server: ResourceServer) -> Self {
+        Self { facts, server }
+    }
+
+    /// Whom the token speaks for; where a client speaks for itself, its client id (RFC 9068 §2.2).
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        &self.facts.subject
+    }
+
+    /// The person behind the token; `None` where a client speaks for itself, that is, where subject and client id are the same.
+    #[must_use]
+    pub fn owner(&self) -> Option<&Subject> {
+        let client = self.client_id().map(ClientId::as_str);
+        (client != Some(self.facts.subject.as_str())).then_some(&self.facts.subject)
+    }
+
+    /// The client the token was issued to, if the issuer says.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&ClientId> {
+        self.facts.client_id.as_ref()
+    }
+
+    /// The scope it was issued with, without what that implies.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.facts.scope
+    }
+
+    /// Whether it may be used for this one scope: has it, or one that implies it
+    /// ([`scope_implies`](super::ResourceServerBuilder::scope_implies)). Does not allocate.
+    #[must_use]
+    pub fn has_scope(&self, scope: &str) -> bool {
+        let implications = &self.server.0.implications;
+        self.facts.scope.iter().any(|held| {
+            held.as_str() == scope
+                || implications
+                    .iter()
+                    .any(|(broad, narrow)| broad == held && narrow.as_str() == scope)
+        })
+    }
+
+    /// All resources it is meant for; this one is among them.
+    #[must_use]
+    pub fn audience(&self) -> &[ResourceUri] {
+        &self.facts.audience
+    }
+
+    /// Who issued it.
+    #[must_use]
+    pub fn issuer(&self) -> &IssuerUrl {
+        &self.facts.issuer
+    }
+
+    /// When it was issued, if the issuer says.
+    #[must_use]
+    pub fn issued_at(&self) -> Option<Timestamp> {
+        self.facts.issued_at
+    }
+
+    /// When it expires: in that second it is dead.
+    #[must_use]
+    pub fn expires_at(&self) -> Timestamp {
+        self.facts.expires_at
+    }
+
+    /// Its public identifier (RFC 7519 §4.1.7), if it has one. Fit for logs.
+    #[must_use]
+    pub fn jti(&self) -> Option<&str> {
+        self.facts.jti.as_deref()
+    }
+
+    /// What it says besides.
+    #[must_use]
+    pub fn claims(&self) -> &Claims {
+        &self.facts.claims
+    }
+
+    /// Whether it is still good as far as is known here: not expired, and nothing it lives with was revoked. For streams that outlive
+    /// the request; the issuer is not asked again.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        let server = &self.server.0;
+        let now = server.clock.now();
+        policy::check(&self.facts, &self.facts.issuer, &server.resource, now).is_ok()
+    }
+
+    /// Whether this resource server, and no other one of the process, found it good.
+    pub(crate) fn was_checked_by(&self, server: &ResourceServer) -> bool {
+        self.server.is(server)
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessToken")
+            .field("subject", self.subject())
+            .field("client_id", &self.client_id())
+            .field("scope", self.scope())
+            .field("issuer", self.issuer())
+            .field("expires_at", &self.expires_at())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,239 @@
+//! The settings of a resource server.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::cache::CacheLimits;
+use super::issuer::Issuer;
+use super::{Inner, ResourceServer};
+use crate::protocol::bearer::Challenges;
+use crate::protocol::protected_resource::ProtectedResourceMetadata;
+use crate::types::{
+    Clock, InvalidIssuerUrl, InvalidScope, IssuerUrl, ResourceUri, Scope, ScopeToken, SystemClock,
+};
+
+/// Settings of a [`ResourceServer`]; see [`ResourceServer::builder`].
+#[must_use]
+pub struct ResourceServerBuilder {
+    resource: String,
+    issuers: Vec<Issuer>,
+    scopes_supported: Vec<String>,
+    challenge_scope: Option<Vec<String>>,
+    implications: Vec<(String, String)>,
+    resource_name: Option<String>,
+    realm: Option<String>,
+    cache: CacheLimits,
+    clock: Arc<dyn Clock>,
+}
+
+impl ResourceServerBuilder {
+    pub(crate) fn new(resource: String) -> Self {
+        Self {
+            resource,
+            issuers: Vec::new(),
+            scopes_supported: Vec::new(),
+            challenge_scope: None,
+            implications: Vec::new(),
+            resource_name: None,
+            realm: None,
+            cache: CacheLimits::new(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// Takes tokens of this issuer. At least one is needed; call it again for each further one.
+    pub fn issuer(mut self, issuer: Issuer) -> Self {
+        self.issuers.push(issuer);
+        self
+    }
+
+    /// The scopes this resource knows, for its metadata document (RFC 9728 §2). Default: none named. It need not name all.
+    ///
+    /// `offline_access` does not belong here: it is a matter between client and authorization server.
+    pub fn scopes_supported(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.scopes_supported = scopes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The scopes that a client without a good token is told to ask for (RFC 6750 §3 `scope`). Default: `scopes_supported`. Name
+    /// fewer where most clients need fewer: those that follow the Model Context Protocol ask for exactly these.
+    pub fn challenge_scope(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.challenge_scope = Some(scopes.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// A token with the scope `broad` may do what `narrow` allows. Default: a scope means itself alone. May be called again; what is
+    /// implied may imply more.
+    pub fn scope_implies(mut self, broad: impl Into<String>, narrow: impl Into<String>) -> Self {
+        self.implications.push((broad.into(), narrow.into()));
+        self
+    }
+
+    /// The resource's name for people, for its metadata document (RFC 9728 §2). Default: none.
+    pub fn resource_name(mut self, name: impl Into<String>) -> Self {
+        self.resource_name = Some(name.into());
+        self
+    }
+
+    /// The `realm` of challenges (RFC 9110 §11.5): printable ASCII without quotes and backslashes. Default: none.
+    pub fn realm(mut self, realm: impl Into<String>) -> Self {
+        self.realm = Some(realm.into());
+        self
+    }
+
+    /// How long and how much each issuer's cache keeps. Default: [`CacheLimits::new`].
+    pub fn cache(mut self, limits: CacheLimits) -> Self {
+        self.cache = limits;
+        self
+    }
+
+    /// Where time comes from. Default: [`SystemClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Checks all settings. Does no I/O and needs no runtime.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the setting.
+    pub fn build(self) -> Result<ResourceServer, ConfigError> {
+        let resource = web_resource(&self.resource)?;
+        let metadata_url = resource.metadata_url().ok_or(ConfigError::Resource)?;
+        if metadata_url.contains('?') {
+            tracing::warn!(%resource, "a resource identifier with a query is hard to discover (RFC 9728 §1.2)");
+        }
+        if self.issuers.is_empty() {
+            return Err(ConfigError::NoIssuer);
+        }
+        let mut sources = Vec::new();
+        for issuer in self.issuers {
+            sources.push(Arc::new(issuer.into_source(self.cache)?));
+        }
+        let issuers: Vec<IssuerUrl> = sources.iter().map(|source| source.url.clone()).collect();
+        if issuers
+            .iter()
+            .enumerate()
+            .any(|(place, url)| issuers.iter().take(place).any(|earlier| earlier == url))
+        {
+            return Err(ConfigError::SameIssuerTwice);
+        }
+        let scopes_supported = scope_tokens(&self.scopes_supported)
+            .map_err(|_| ConfigError::Scope("scopes_supported"))?;
+        if scopes_supported
+            .iter()
+            .any(|scope| scope.as_str() == "offline_access")
+        {
+            tracing::warn!(%resource, "scopes_supported of a resource should not name offline_access");
+        }
+        let challenge_scope: Scope = match &self.challenge_scope {
+            Some(scopes) => scope_tokens(scopes)
+                .map_err(|_| ConfigError::Scope("challenge_scope"))?
+                .into_iter()
+                .collect(),
+            None => scopes_supported.iter().cloned().collect(),
+        };
+        let document = ProtectedResourceMetadata {
+            resource: &resource,
+            authorization_servers: &issuers,
+            scopes_supported: &scopes_supported,
+            bearer_methods_supported: &["header"],
+            resource_name: self.resource_name.as_deref(),
+        }
+        .document()
+        .map_err(|_| ConfigError::Resource)?;
+        let challenges = Challenges::new(self.realm.as_deref(), &challenge_scope, &metadata_url)
+            .map_err(|_| ConfigError::Realm)?;
+        Ok(ResourceServer(Arc::new(Inner {
+            resource,
+            metadata_url,
+            realm: self.realm,
+            sources,
+            implications: implications(&self.implications)?,
+            challenges,
+            document,
+            clock: self.clock,
+        })))
+    }
+}
+
+impl fmt::Debug for ResourceServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResourceServerBuilder")
+            .field("resource", &self.resource)
+            .field("issuers", &self.issuers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// RFC 9728 §1.2: an `https` URL; `http` on this machine alone.
+fn web_resource(text: &str) -> Result<ResourceUri, ConfigError> {
+    let resource: ResourceUri = text.parse().map_err(|_| ConfigError::Resource)?;
+    let origin = resource.origin().ok_or(ConfigError::Resource)?;
+    // An origin is a whole issuer identifier, and those are held to the same rule.
+    match origin.parse::<IssuerUrl>() {
+        Ok(_) => Ok(resource),
+        Err(_) => Err(ConfigError::ResourceNotHttps),
+    }
+}
+
+fn scope_tokens(texts: &[String]) -> Result<Vec<ScopeToken>, InvalidScope> {
+    texts.iter().map(|text| text.parse()).collect()
+}
+
+/// All pairs that follow from those that were given.
+fn implications(given: &[(String, String)]) -> Result<Vec<(ScopeToken, ScopeToken)>, ConfigError> {
+    let parse = |text: &String| {
+        text.parse::<ScopeToken>()
+            .map_err(|_| ConfigError::Scope("scope_implies"))
+    };
+    let mut pairs = Vec::new();
+    for (broad, narrow) in given {
+        pairs.push((parse(broad)?, parse(narrow)?));
+    }
+    loop {
+        let further: Vec<_> = pairs
+            .iter()
+            .flat_map(|(broad, middle)| {
+                let next = pairs.iter().filter(move |(from, _)| from == middle);
+                next.map(move |(_, narrow)| (broad.clone(), narrow.clone()))
+            })
+            .filter(|pair| !pairs.contains(pair))
+            .collect();
+        if further.is_empty() {
+            return Ok(pairs);
+        }
+        for pair in further {
+            if !pairs.contains(&pair) {
+                pairs.push(pair);
+            }
+        }
+    }
+}
+
+/// What is wrong with the settings of a resource server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The resource identifier is not an absolute `https` URL without a fragment (RFC 9728 §1.2).
+    #[error("resource: not an absolute https URL without a fragment")]
+    Resource,
+    /// The resource identifier is `http` on a host that is not this machine.
+    #[error("resource: http is for 127.0.0.1, [::1] and localhost only")]
+    ResourceNotHttps,
+    /// No issuer was named, so no token could ever be good.
+    #[error("issuer: at least one is needed")]
+    NoIssuer,
+    /// An issuer's URL is not an issuer identifier.
+    #[error("issuer: {0}")]
+    Issuer(#[source] InvalidIssuerUrl),
+    /// Two issuers have the same URL.
+    #[error("issuer: the same one was named twice")]
+    SameIssuerTwice,
+    /// One of these scopes is not a scope; the setting is named.
+    #[error("{0}: a scope is printable ASCII without spaces, quotes and backslashes")]
+    Scope(&'static str),
+    /// The realm has characters that RFC 6750 §3 keeps out of challenges.
+    #[error("realm: only printable ASCII without quotes and backslashes")]
+    Realm,
+}

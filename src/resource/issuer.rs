@@ -1,0 +1,216 @@
+//! Whose tokens a resource takes, and which of several issuers a token belongs to.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+
+use super::ConfigError;
+use super::cache::{CacheLimits, Cached};
+use super::validator::{DynValidator, Validator};
+use crate::protocol::bearer::BearerToken;
+use crate::types::{InvalidIssuerUrl, IssuerUrl};
+
+/// An issuer whose tokens are taken, and the way to check them.
+///
+/// Where a resource has several, a token is shown to one of them only: a JWT to the issuer it names, any other token to the issuer
+/// whose [`token_prefix`](Self::token_prefix) it has, or else to the first issuer that has none.
+#[must_use]
+pub struct Issuer {
+    url: Result<IssuerUrl, InvalidIssuerUrl>,
+    validator: Arc<dyn DynValidator>,
+    prefix: Option<String>,
+    /// How long facts are kept at most, if at all.
+    cached: Option<Duration>,
+}
+
+impl Issuer {
+    /// An issuer whose tokens are checked by a [`Validator`] of the host. Its answers are not cached unless asked for.
+    ///
+    /// `url` is the issuer identifier (RFC 8414 §2); facts that name another issuer are refused.
+    pub fn custom(url: &str, validator: impl Validator) -> Self {
+        Self {
+            url: url.parse(),
+            validator: Arc::new(validator),
+            prefix: None,
+            cached: None,
+        }
+    }
+
+    /// Keeps the facts of live tokens within [`CacheLimits`], so that the validator is not asked again at once.
+    pub fn cached(self) -> Self {
+        self.cached_for(Duration::MAX)
+    }
+
+    /// As [`cached`](Self::cached), and never longer than this, in whole seconds: for an issuer whose revocations have to be noticed
+    /// sooner than others'.
+    pub fn cached_for(mut self, staleness: Duration) -> Self {
+        self.cached = Some(staleness);
+        self
+    }
+
+    /// The text its tokens begin with. Only matters where there are several issuers whose tokens are not JWTs.
+    pub fn token_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = Some(prefix.into());
+        self
+    }
+
+    pub(crate) fn into_source(self, limits: CacheLimits) -> Result<Source, ConfigError> {
+        Ok(Source {
+            url: self.url.map_err(ConfigError::Issuer)?,
+            prefix: self.prefix,
+            validator: match self.cached {
+                Some(staleness) => Arc::new(Cached::new(self.validator, limits.within(staleness))),
+                None => self.validator,
+            },
+        })
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer")
+            .field("url", &self.url)
+            .field("cached", &self.cached)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An issuer as the resource server keeps it.
+pub(crate) struct Source {
+    pub(crate) url: IssuerUrl,
+    pub(crate) validator: Arc<dyn DynValidator>,
+    prefix: Option<String>,
+}
+
+/// The issuer that a token belongs to, as far as one can tell without checking it. `None`: nobody's.
+pub(crate) fn of_token<'a>(
+    sources: &'a [Arc<Source>],
+    token: BearerToken<'_>,
+) -> Option<&'a Arc<Source>> {
+    if let [only] = sources {
+        return Some(only);
+    }
+    let token = token.expose();
+    if let Some(payload) = jwt_payload(token) {
+        let named: Named = serde_json::from_slice(&payload).ok()?;
+        return sources
+            .iter()
+            .find(|source| source.url.as_str() == named.iss);
+    }
+    let begins = |source: &&Arc<Source>| {
+        let prefix = source.prefix.as_deref();
+        prefix.is_some_and(|prefix| token.starts_with(prefix))
+    };
+    sources
+        .iter()
+        .find(begins)
+        .or_else(|| sources.iter().find(|source| source.prefix.is_none()))
+}
+
+/// The one member that is read of a JWT before its signature is checked, to find who can check it.
+#[derive(Deserialize)]
+struct Named {
+    iss: String,
+}
+
+/// The middle of three parts of base64url (RFC 7519 §3), if that is what it is.
+fn jwt_payload(token: &str) -> Option<Vec<u8>> {
+    let mut parts = token.split('.');
+    let (header, payload, signature) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() || header.is_empty() || signature.is_empty() {
+        return None;
+    }
+    URL_SAFE_NO_PAD
+        .decode(payload)
+        .ok()
+        .filter(|payload| payload.first() == Some(&b'{'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Issuer, Source, of_token};
+    use crate::protocol::bearer::{BearerToken, OwnedToken};
+    use crate::resource::{CacheLimits, Facts, NotActive, Unavailable, Validator};
+    use crate::types::Timestamp;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use std::sync::Arc;
+
+    struct Nobody;
+
+    impl Validator for Nobody {
+        fn validate_now(&self, _: BearerToken<'_>, _: Timestamp) -> Option<Facts> {
+            Some(Err(NotActive::because("nobody")))
+        }
+
+        async fn validate(&self, _: OwnedToken, _: Timestamp) -> Result<Facts, Unavailable> {
+            Ok(Err(NotActive::because("nobody")))
+        }
+    }
+
+    fn sources(issuers: &[(&str, Option<&str>)]) -> Vec<Arc<Source>> {
+        issuers
+            .iter()
+            .map(|(url, prefix)| {
+                let mut issuer = Issuer::custom(url, Nobody);
+                issuer.prefix = prefix.map(str::to_owned);
+                Arc::new(issuer.into_source(CacheLimits::new()).unwrap())
+            })
+            .collect()
+    }
+
+    fn jwt(payload: &str) -> String {
+        format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(payload))
+    }
+
+    fn owner<'a>(sources: &'a [Arc<Source>], token: &str) -> Option<&'a str> {
+        of_token(sources, token.try_into().unwrap()).map(|source| source.url.as_str())
+    }
+
+    #[test]
+    fn a_jwt_goes_to_the_issuer_it_names_byte_for_byte_or_to_nobody() {
+        let sources = sources(&[("https://a.example", None), ("https://b.example", None)]);
+        let named = |iss: &str| jwt(&format!(r#"{{"iss":"{iss}"}}"#));
+        assert_eq!(
+            owner(&sources, &named("https://b.example")),
+            Some("https://b.example")
+        );
+        for foreign in [
+            named("https://b.example/"),
+            named("https://c.example"),
+            jwt("{}"),
+            jwt(r#"{"iss":7}"#),
+            jwt(r#"{"iss":"https://a.example","iss":"https://b.example"}"#),
+            jwt("{"),
+        ] {
+            assert_eq!(owner(&sources, &foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn another_token_goes_by_its_prefix_or_to_the_first_issuer_without_one() {
+        let sources = sources(&[
+            ("https://a.example", Some("toa_")),
+            ("https://b.example", None),
+            ("https://c.example", None),
+        ]);
+        assert_eq!(owner(&sources, "toa_x"), Some("https://a.example"));
+        for other in ["x", "a.b", "a.b.c", "a.b.c.d", "..", "e30.e30.", "to"] {
+            assert_eq!(owner(&sources, other), Some("https://b.example"), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_only_issuer_gets_every_token() {
+        let sources = sources(&[("https://a.example", Some("toa_"))]);
+        assert_eq!(owner(&sources, "x"), Some("https://a.example"));
+        assert_eq!(
+            owner(&sources, &jwt(r#"{"iss":"https://c.example"}"#)),
+            Some("https://a.example")
+        );
+    }
+}

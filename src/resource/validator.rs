@@ -1,0 +1,277 @@
+//! How one issuer's tokens are checked: the trait, and the facts that come of it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::protocol::bearer::{BearerToken, OwnedToken};
+use crate::types::{Claims, ClientId, Flag, IssuerUrl, ResourceUri, Scope, Subject, Timestamp};
+
+/// One issuer's way to tell what is known about a token.
+///
+/// A validator yields *facts*, never a decision: whether the issuer is the right one, whether the token is meant for this resource,
+/// has expired or was revoked, is judged afterwards in one place, on every request, however old the facts are.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tower_oauth::resource::{BearerToken, Facts, NotActive, OwnedToken, TokenFacts, Unavailable, Validator};
+/// use tower_oauth::types::{IssuerUrl, ResourceUri, Scope, Subject, Timestamp};
+///
+/// /// Tokens that are kept in a table of our own.
+/// struct Table { issuer: IssuerUrl, api: ResourceUri }
+///
+/// impl Table {
+///     async fn owner(&self, token: &str) -> Result<Option<&'static str>, std::io::Error> {
+///         Ok((token == "mF_9.B5f-4.1JqM").then_some("ada")) // a query in real life
+///     }
+/// }
+///
+/// impl Validator for Table {
+///     fn validate_now(&self, _: BearerToken<'_>, _: Timestamp) -> Option<Facts> {
+///         None // nothing is known without asking
+///     }
+///
+///     async fn validate(&self, token: OwnedToken, now: Timestamp) -> Result<Facts, Unavailable> {
+///         let Some(owner) = self.owner(token.expose()).await.map_err(Unavailable::new)? else {
+///             return Ok(Err(NotActive::because("no such token")));
+///         };
+///         let owner = Subject::new(owner).map_err(Unavailable::new)?;
+///         let expires_at = now.saturating_add(std::time::Duration::from_secs(600));
+///         let facts = TokenFacts::builder(self.issuer.clone(), owner, expires_at)
+///             .audience([self.api.clone()])
+///             .scope("notes:read".parse::<Scope>().map_err(Unavailable::new)?)
+///             .build();
+///         Ok(Ok(Arc::new(facts)))
+///     }
+/// }
+/// ```
+pub trait Validator: Send + Sync + 'static {
+    /// What is known of the token without waiting, or `None`, and then [`validate`](Self::validate) is asked.
+    ///
+    /// It is called on every request and inside the poll of a task: it neither blocks nor, if it can be helped, allocates.
+    fn validate_now(&self, token: BearerToken<'_>, now: Timestamp) -> Option<Facts>;
+
+    /// The facts, with whatever waiting it takes.
+    ///
+    /// It may be dropped at any `.await`: when the caller goes away, so does this future.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if nobody can say at the moment. An outage is never `NotActive`: clients throw good tokens away on a 401.
+    fn validate(
+        &self,
+        token: OwnedToken,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Facts, Unavailable>> + Send;
+}
+
+/// What a validator knows of a token: the facts, or that it is no live token of this issuer.
+pub type Facts = Result<Arc<TokenFacts>, NotActive>;
+
+/// What an issuer says about a token.
+#[derive(Debug, Clone)]
+pub struct TokenFacts {
+    pub(crate) issuer: IssuerUrl,
+    pub(crate) subject: Subject,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) client_id: Option<ClientId>,
+    pub(crate) scope: Scope,
+    pub(crate) audience: Vec<ResourceUri>,
+    pub(crate) issued_at: Option<Timestamp>,
+    pub(crate) jti: Option<String>,
+    pub(crate) claims: Claims,
+    pub(crate) flags: Vec<Flag>,
+}
+
+impl TokenFacts {
+    /// Facts about a token of this issuer that speaks for this subject until that moment.
+    ///
+    /// Where a client speaks for itself, the subject is its client id (RFC 9068 §2.2). A token that never expires does so at
+    /// [`Timestamp::MAX`].
+    pub fn builder(
+        issuer: IssuerUrl,
+        subject: Subject,
+        expires_at: Timestamp,
+    ) -> TokenFactsBuilder {
+        TokenFactsBuilder {
+            facts: Self {
+                issuer,
+                subject,
+                expires_at,
+                client_id: None,
+                scope: Scope::empty(),
+                audience: Vec::new(),
+                issued_at: None,
+                jti: None,
+                claims: Claims::none(),
+                flags: Vec::new(),
+            },
+        }
+    }
+
+    /// About how many bytes it takes, for caches that are bounded by weight.
+    pub(crate) fn weight(&self) -> usize {
+        let texts = self.issuer.as_str().len()
+            + self.subject.as_str().len()
+            + self.client_id.as_ref().map_or(0, |id| id.as_str().len())
+            + self.jti.as_ref().map_or(0, String::len);
+        let scopes: usize = self
+            .scope
+            .iter()
+            .map(|token| 32 + token.as_str().len())
+            .sum();
+        let audience: usize = self
+            .audience
+            .iter()
+            .map(|resource| 128 + 2 * resource.as_str().len())
+            .sum();
+        let claims: usize = self
+            .claims
+            .as_map()
+            .iter()
+            .map(|(name, value)| 64 + name.len() + weight_of(value))
+            .sum();
+        size_of::<Self>() + texts + scopes + audience + claims + 16 * self.flags.len()
+    }
+}
+
+fn weight_of(value: &Value) -> usize {
+    32 + match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(weight_of).sum(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| 64 + name.len() + weight_of(value))
+            .sum(),
+    }
+}
+
+/// Makes [`TokenFacts`]; see [`TokenFacts::builder`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct TokenFactsBuilder {
+    facts: TokenFacts,
+}
+
+impl TokenFactsBuilder {
+    /// The client the token was issued to. Default: not known.
+    pub fn client_id(mut self, client_id: ClientId) -> Self {
+        self.facts.client_id = Some(client_id);
+        self
+    }
+
+    /// What the token may be used for. Default: nothing in particular.
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.facts.scope = scope;
+        self
+    }
+
+    /// The resources the token is meant for. Default: none, and then every resource refuses it.
+    ///
+    /// Audiences that are not absolute URIs are left out: they never name a resource of RFC 8707.
+    pub fn audience(mut self, audience: impl IntoIterator<Item = ResourceUri>) -> Self {
+        self.facts.audience = audience.into_iter().collect();
+        self
+    }
+
+    /// When the token was issued. Default: not known.
+    pub fn issued_at(mut self, issued_at: Timestamp) -> Self {
+        self.facts.issued_at = Some(issued_at);
+        self
+    }
+
+    /// The token's public identifier (RFC 7519 §4.1.7). Default: none.
+    pub fn jti(mut self, jti: impl Into<String>) -> Self {
+        self.facts.jti = Some(jti.into());
+        self
+    }
+
+    /// What the token says besides. Default: nothing.
+    pub fn claims(mut self, claims: Claims) -> Self {
+        self.facts.claims = claims;
+        self
+    }
+
+    /// The token is dead as soon as this flag is set. May be called again: any of the flags is enough.
+    pub fn dies_with(mut self, flag: Flag) -> Self {
+        self.facts.flags.push(flag);
+        self
+    }
+
+    /// The facts.
+    #[must_use]
+    pub fn build(self) -> TokenFacts {
+        self.facts
+    }
+}
+
+/// No live token of this issuer: unknown, expired, revoked or forged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an active token: {reason}")]
+pub struct NotActive {
+    reason: &'static str,
+}
+
+impl NotActive {
+    /// Says why, for the log alone; the caller hears the same words every time.
+    #[must_use]
+    pub const fn because(reason: &'static str) -> Self {
+        Self { reason }
+    }
+
+    pub(crate) const fn reason(self) -> &'static str {
+        self.reason
+    }
+}
+
+/// Nobody could say whether a token is good. The log is told why, the caller gets a 503.
+#[derive(thiserror::Error)]
+#[error("the token could not be checked: {cause}")]
+pub struct Unavailable {
+    #[source]
+    cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Unavailable {
+    /// Takes the cause. It stands in the log as it prints, so it should not print the token.
+    pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self {
+            cause: cause.into(),
+        }
+    }
+}
+
+impl fmt::Debug for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Unavailable").field(&self.cause).finish()
+    }
+}
+
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The object-safe twin of [`Validator`], so that no type of a user carries a parameter for it.
+pub(crate) trait DynValidator: Send + Sync + 'static {
+    fn validate_now(&self, token: BearerToken<'_>, now: Timestamp) -> Option<Facts>;
+    fn validate(
+        self: Arc<Self>,
+        token: OwnedToken,
+        now: Timestamp,
+    ) -> BoxFuture<Result<Facts, Unavailable>>;
+}
+
+impl<V: Validator> DynValidator for V {
+    fn validate_now(&self, token: BearerToken<'_>, now: Timestamp) -> Option<Facts> {
+        Validator::validate_now(self, token, now)
+    }
+
+    fn validate(
+        self: Arc<Self>,
+        token: OwnedToken,
+        now: Timestamp,
+    ) -> BoxFuture<Result<Facts, Unavailable>> {
+        Box::pin(async move { Validator::validate(&*self, token, now).await })
+    }
+}
