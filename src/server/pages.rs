@@ -3,8 +3,6 @@
 //! They are rendered here and need no script. `askama` escapes every value; foreign text stands in `<bdi>`, so that a direction
 //! mark in it cannot turn the words around it.
 
-use std::borrow::Cow;
-
 use askama::Template;
 use bytes::Bytes;
 use http::header::{
@@ -44,17 +42,19 @@ pub(crate) enum Asked<'a> {
 }
 
 impl Consent<'_> {
-    /// What the client is called, in no more words than leave the warning in sight.
-    fn name(&self) -> Cow<'_, str> {
-        let name = self.client_name.map_or("", str::trim);
-        let name = if name.is_empty() {
-            self.client_id
-        } else {
-            name
+    /// What the client is called: in one direction, and in no more words than leave the warning in sight.
+    fn name(&self) -> String {
+        // Marks that would show the letters of a name in another order than they have.
+        let turns = |c: &char| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+        let name = self.client_name.unwrap_or_default().chars();
+        let name: String = name.filter(|c| !turns(c) && !c.is_control()).collect();
+        let name = match name.trim() {
+            "" => self.client_id,
+            name => name,
         };
         match name.char_indices().nth(80) {
-            Some((end, _)) => format!("{}…", name.split_at(end).0).into(),
-            None => name.into(),
+            Some((end, _)) => format!("{}…", name.split_at(end).0),
+            None => name.to_owned(),
         }
     }
 }
@@ -110,12 +110,12 @@ pub(crate) trait Page: Template {
 /// What it guards against, a form slipped into the page, could win nothing: the values in ours are worthless without the
 /// session they were made for.
 const FORM: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'sha256-U4RX9xzJgMt1gS5Tay54e93lZ4DxaomjVTkDemF7HpM='; base-uri 'none'; frame-ancestors 'none'",
+    "default-src 'none'; style-src 'sha256-WE0SEFFCzT0K861ZuNLmmcq31ZiO0IoeP4bP/6RupsQ='; base-uri 'none'; frame-ancestors 'none'",
 );
 
 /// As `FORM`, for a page that has none.
 const NO_FORM: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'sha256-U4RX9xzJgMt1gS5Tay54e93lZ4DxaomjVTkDemF7HpM='; base-uri 'none'; frame-ancestors 'none'; form-action 'none'",
+    "default-src 'none'; style-src 'sha256-WE0SEFFCzT0K861ZuNLmmcq31ZiO0IoeP4bP/6RupsQ='; base-uri 'none'; frame-ancestors 'none'; form-action 'none'",
 );
 
 impl Page for Consent<'_> {
@@ -427,10 +427,11 @@ mod tests {
                 client_name,
                 ..page
             };
-            page.name().into_owned()
+            page.name()
         }
         assert_eq!(name(None), "toc_1");
-        assert_eq!(name(Some(" \n")), "toc_1");
+        assert_eq!(name(Some(" \n\u{202e}")), "toc_1");
+        assert_eq!(name(Some("\u{202e}lanrebyh\0")), "lanrebyh");
         assert_eq!(name(Some(&"é".repeat(80))), "é".repeat(80));
         assert_eq!(name(Some(&"é".repeat(81))), "é".repeat(80) + "…");
     }
@@ -475,7 +476,7 @@ mod tests {
         ] {
             assert!(first.contains(part), "{part}");
         }
-        assert!(!first.contains("aria-invalid"));
+        assert!(!first.contains("aria-invalid="));
         let second = page(Some("WDJB"), Some("This code is not known."));
         for part in [
             "value=\"WDJB\"",
