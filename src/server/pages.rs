@@ -403,6 +403,26 @@ mod tests {
         assert!(to(uri("https://x.example/")).contains("<bdi>x.example</bdi></strong></dd>"));
     }
 
+    #[test]
+    fn s14_a_host_is_escaped_too() {
+        let app = uri("https://a&lt;b.example/"); // a host by the URL standard
+        let leaving = Leaving {
+            redirect_uri: &app,
+            parameters: &[],
+            text: "x",
+        };
+        for page in [
+            respond(StatusCode::OK, &consent("x", Asked::Redirect(&app))),
+            respond(StatusCode::OK, &leaving),
+        ] {
+            assert_eq!(
+                html(&page).matches("<bdi>a&#38;lt;b.example</bdi>").count(),
+                2
+            );
+            assert!(!html(&page).contains("a&lt;b"));
+        }
+    }
+
     // req: 7591-5-5
     #[test]
     fn rfc7591_5_consent_warns_of_a_client_that_nobody_vouched_for() {
