@@ -1,2 +1,3 @@
-#[test]
-fn x() {}
+//! The behaviour of the crate, through its public API: one file per endpoint, grant, validator, layer.
+
+mod structure;
