@@ -75,6 +75,14 @@ fn each_rule_that_a_test_names_is_in_the_table_of_requirements_and_the_reverse()
     assert!(malformed.is_empty(), "{malformed:?}");
 }
 
+#[test]
+fn each_test_that_architecture_md_names_is_there() {
+    let sources = sources(&["src", "tests"]);
+    let page = read("ARCHITECTURE.md");
+    let missing = missing_tests(&page, &sources);
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 const HOW_TO_UPDATE: &str = "docs/requirements.py rewrites docs/requirements.tsv";
 
 /// `crate::` and `super::` paths to modules that the table does not allow.
@@ -234,8 +242,23 @@ fn id_of_line(line: &str) -> Option<&str> {
 }
 
 fn malformed_lines(table: &str) -> Vec<&str> {
-    let is_fine = |line: &&str| matches!(line.split('\t').collect::<Vec<_>>()[..], [id, level, sentence] if ![id, level, sentence].contains(&""));
+    let is_fine = |line: &&str| {
+        let cells: Vec<_> = line.split('\t').collect();
+        cells.len() == 3 && cells.iter().all(|cell| !cell.is_empty())
+    };
     table.lines().filter(|line| !is_fine(line)).collect()
+}
+
+/// The paths to functions in the section on invariants that lead nowhere.
+fn missing_tests<'a>(page: &'a str, sources: &[Source]) -> Vec<&'a str> {
+    let section = page.split("\n## ").find(|s| s.starts_with("Invariants"));
+    let quoted = section.unwrap_or(page).split('`').skip(1).step_by(2);
+    let paths = quoted.filter(|quoted| quoted.contains("::"));
+    let is_there = |path: &str| {
+        let function = format!("fn {}(", path.rsplit("::").next().unwrap_or(path));
+        sources.iter().any(|source| source.text.contains(&function))
+    };
+    paths.filter(|path| !is_there(path)).collect()
 }
 
 fn complain(wrong: bool, what: impl Fn() -> String) -> Vec<String> {
@@ -469,8 +492,8 @@ fn words(code: &str) -> Vec<&str> {
     words
 }
 
-/// What is named directly under the root of the crate. A name that `super` reaches counts if the table has it, since an inline module
-/// climbs one step less far than its file.
+/// What is named directly under the root of the crate. A name that `super` reaches counts if the table has it: in an inline module,
+/// which stands one step deeper than its file, it may be any name of the file.
 fn roots<'a>(words: &[&'a str], depth: usize) -> Vec<&'a str> {
     let mut found = Vec::new();
     let mut rest = words;
@@ -739,6 +762,14 @@ mod checks {
                 ),
             ],
         );
+    }
+
+    #[test]
+    fn a_test_that_is_named_and_not_there_is_found() {
+        let sources = [file("src/types/scope.rs", "#[test]\nfn there() {}")];
+        let page = "`x::elsewhere`\n## Invariants\n`x::there`, `y::gone`, `…::there`, `Secret`\n## More\n`x::not_asked`";
+        assert_eq!(missing_tests(page, &sources), ["y::gone"]);
+        assert_eq!(missing_tests("", &sources), [""; 0]);
     }
 
     #[test]
