@@ -4,5 +4,6 @@ mod authorize;
 mod bearer;
 mod device;
 mod layers;
+mod structure;
 mod support;
 mod token;

@@ -1,0 +1,109 @@
+//! The demo program as a process of its own, for tests that outside clients take part in.
+//!
+//! Included by `#[path = "support/demo.rs"] mod demo;`. `cargo test` builds the program together with the tests.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+/// How long it may take until it serves.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The running program. Dropping it kills it, as a crash would; a test that failed is told what it had printed.
+#[derive(Debug)]
+pub(crate) struct Demo {
+    child: Child,
+    base: String,
+    printed: Arc<Mutex<String>>,
+}
+
+impl Demo {
+    /// Starts it with these arguments, on a free port unless they name an address, and waits until it serves.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let program = program();
+        let mut command = Command::new(&program);
+        if !arguments.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        let child = command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| {
+                panic!(
+                    "{}: {e}; `cargo build --example demo --all-features` makes it",
+                    program.display()
+                )
+            });
+        let mut demo = Self {
+            child,
+            base: String::new(),
+            printed: Arc::default(),
+        };
+        let (tell, told) = mpsc::channel();
+        // Both are read to their ends, so that a full pipe never holds the program up.
+        let stdout = demo.child.stdout.take().expect("it was asked for");
+        let stderr = demo.child.stderr.take().expect("it was asked for");
+        let (printed, also_printed) = (Arc::clone(&demo.printed), Arc::clone(&demo.printed));
+        thread::spawn(move || keep(stdout, &printed, Some(&tell)));
+        thread::spawn(move || keep(stderr, &also_printed, None));
+        demo.base = told.recv_timeout(PATIENCE).unwrap_or_else(|e| {
+            panic!("the demo with {arguments:?} did not say `{MARK}ADDR`: {e}")
+        });
+        demo
+    }
+
+    /// Where it serves: `http://127.0.0.1:51004`.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to kill, and its end is waited for all the same.
+        let _ = self.child.kill();
+        let status = self.child.wait();
+        if thread::panicking() {
+            let printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+            eprint_all(&format!("the demo ({status:?}) had printed:\n{printed}"));
+        }
+    }
+}
+
+const MARK: &str = "listening on http://";
+
+/// Keeps what the program prints, and tells the address once it is printed.
+fn keep(stream: impl Read, printed: &Mutex<String>, tell: Option<&mpsc::Sender<String>>) {
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        if let Some((address, tell)) = line.trim().strip_prefix(MARK).zip(tell) {
+            // Nobody listens any more if the test has failed meanwhile.
+            let _ = tell.send(format!("http://{address}"));
+        }
+        let mut printed = printed.lock().unwrap_or_else(PoisonError::into_inner);
+        printed.push_str(&line);
+        printed.push('\n');
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "captured with the output of the test")]
+fn eprint_all(text: &str) {
+    eprintln!("{text}");
+}
+
+/// `target/debug/deps/mcp-…` is this test; `target/debug/examples/demo` was built with it.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("a process knows its program");
+    let profile = test
+        .ancestors()
+        .nth(2)
+        .expect("tests lie in target/PROFILE/deps");
+    profile
+        .join("examples")
+        .join(format!("demo{}", std::env::consts::EXE_SUFFIX))
+}
