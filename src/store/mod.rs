@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::types::{Digest, Timestamp};
 
 mod erased;
+mod feed;
 mod memory;
 mod records;
 pub(crate) use erased::DynStore;
