@@ -14,9 +14,17 @@ mod erased;
 mod feed;
 mod memory;
 mod records;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+#[cfg(feature = "sqlite")]
+mod sqlite_writer;
 pub(crate) use erased::DynStore;
 pub use memory::MemoryStore;
 pub(crate) use records::Records;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqliteOpenError, SqliteStore};
+#[cfg(all(feature = "sqlite", feature = "testing"))]
+pub use sqlite_writer::CommitPoint;
 
 /// What kind of record a key leads to. The kind is part of the key, so that a code is never read as a device code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
