@@ -10,6 +10,8 @@ use bytes::Bytes;
 
 use crate::types::{Digest, Timestamp};
 
+#[cfg(feature = "testing")]
+pub mod conformance;
 mod erased;
 mod feed;
 mod memory;
