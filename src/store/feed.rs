@@ -55,7 +55,10 @@ impl Feed {
     }
 
     /// No more will be told: whoever waits, and whoever asks from now on, gets an error.
-    #[cfg(feature = "sqlite")]
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        expect(dead_code, reason = "the memory store has nobody who could go away")
+    )]
     pub(super) fn close(&self) {
         self.last.send_replace(Told::Closed);
     }

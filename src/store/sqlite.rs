@@ -119,11 +119,7 @@ impl SqliteStore {
         // Only under the lock: to open and close a file that SQLite has open in this process would take its locks away.
         create(&file).map_err(|e| failed(e.into()))?;
 
-        let options = SqliteConnectOptions::new()
-            .filename(&file)
-            .foreign_keys(true)
-            .synchronous(SqliteSynchronous::Full)
-            .pragma("fullfsync", "ON"); // macOS: an fsync alone leaves the data in the disk's cache
+        let options = options(&file);
         let mut connection = options.connect().await.map_err(|e| failed(e.into()))?;
         let last_version = match prepare(&mut connection).await {
             Ok(Found::Ours { last_version }) => last_version,
@@ -410,6 +406,14 @@ fn private() -> OpenOptions {
     options
 }
 
+fn options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .foreign_keys(true) // owners go with their record
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("fullfsync", "ON") // macOS: a plain fsync leaves the data in the disk's cache
+}
+
 enum Found {
     Ours { last_version: u64 },
     Newer(i64),
@@ -503,5 +507,49 @@ impl Reader<'_> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(self.connection);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::ConnectOptions as _;
+    use sqlx::sqlite::SqliteConnection;
+
+    use super::{APPLICATION_ID, SCHEMA, SCHEMA_VERSION, SqliteStore, options};
+
+    async fn pragmas(connection: &mut SqliteConnection) -> (String, i64, i64, i64, i64) {
+        sqlx::query_as(
+            "SELECT (SELECT journal_mode FROM pragma_journal_mode), (SELECT synchronous FROM pragma_synchronous), \
+             (SELECT fullfsync FROM pragma_fullfsync), (SELECT foreign_keys FROM pragma_foreign_keys), \
+             (SELECT query_only FROM pragma_query_only)",
+        )
+        .fetch_one(connection)
+        .await
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn connections_write_ahead_and_sync_in_full_and_those_for_reads_only_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("oauth.db");
+        let store = SqliteStore::open(&path).await.unwrap();
+        let mut writer = options(&path).connect().await.unwrap();
+        // 2 is FULL.
+        assert_eq!(pragmas(&mut writer).await, ("wal".into(), 2, 1, 1, 0));
+        let mut reader = store.0.readers.reader().await.unwrap();
+        assert_eq!(
+            pragmas(&mut reader.connection).await,
+            ("wal".into(), 2, 1, 1, 1)
+        );
+        sqlx::raw_sql("DELETE FROM records")
+            .execute(&mut reader.connection)
+            .await
+            .unwrap_err();
+    }
+
+    #[test]
+    fn the_schema_says_what_it_is() {
+        assert!(SCHEMA.contains(&format!("user_version = {SCHEMA_VERSION};")));
+        assert!(SCHEMA.contains(&format!("application_id = {APPLICATION_ID:#010x};")));
     }
 }

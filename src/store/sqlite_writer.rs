@@ -371,14 +371,9 @@ mod commit_point {
     }
 
     #[derive(Default)]
-    pub(in crate::store) struct CommitHook;
+    pub(in crate::store) struct CommitHook(());
 
     impl CommitHook {
-        #[expect(
-            clippy::unused_self,
-            clippy::unused_async,
-            reason = "the shape of the one that tests have"
-        )]
         pub(in crate::store) async fn at(&self, _: CommitPoint) -> Result<(), StoreError> {
             Ok(())
         }
