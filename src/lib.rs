@@ -22,3 +22,5 @@ pub use server::{
 };
 #[cfg(feature = "server")]
 pub use store::MemoryStore;
+#[cfg(feature = "sqlite")]
+pub use store::SqliteStore;

@@ -218,6 +218,7 @@ pub(crate) fn rotate(
 }
 
 #[cfg(test)]
+#[expect(clippy::string_slice, reason = "a test fails by panicking")]
 mod tests {
     use std::time::Duration;
 

@@ -7,17 +7,16 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use super::authorization_response::{
     Address, page, page_decided, page_error, page_forged, see_other,
 };
+use super::consent::{ask, csrf, keep_consent};
 use super::interaction::{Approval, Decision};
-use super::pages::{self, Consent};
 use super::waiting::Waiting;
 use super::{Answer, AuthorizationServer, Inner};
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
-use crate::store::consent_digest;
 use crate::types::record::{
-    self, Approved, Code, CodeState, Device, DeviceState, Flow, InteractionState,
+    Approved, Code, CodeState, Device, DeviceState, Flow, InteractionState,
 };
-use crate::types::{Body, Client, Digest, RegisteredBy, ScopeToken, Secret, Subject, random};
+use crate::types::{Body, Digest, Secret};
 
 impl AuthorizationServer {
     /// Goes on with a waiting request from any handler of the host: `interaction` is [`PendingRequest::id`], and the answer is what
@@ -149,62 +148,13 @@ pub(crate) async fn settle(
     }
 }
 
-/// Shows the consent page, unless the same was agreed to before and that may count.
-async fn ask(server: &Inner, mut waiting: Waiting, subject: Subject) -> Answer {
-    match is_remembered(server, &waiting, &subject).await {
-        Ok(true) => return approve(server, waiting, Approval::new(subject), false).await,
-        Ok(false) => {}
-        Err(error) => return waiting.refuse(server, &error),
-    }
-    loop {
-        match &waiting.read.record.state {
-            InteractionState::Asked {
-                subject: asked,
-                nonce,
-            } if *asked == subject => {
-                return consent_page(server, &waiting, &subject, csrf(&waiting.id, nonce)).into();
-            }
-            InteractionState::Decided => return page_decided().into(),
-            InteractionState::Asked { .. } | InteractionState::Waiting => {}
-        }
-        // The value stays the same for the same person, so that two tabs can show the same page.
-        let nonce = match random() {
-            Ok(nonce) => Digest::from_bytes(*nonce),
-            Err(error) => return waiting.refuse(server, &error.into()),
-        };
-        let asked = InteractionState::Asked {
-            subject: subject.clone(),
-            nonce,
-        };
-        if let Err(error) = waiting.update(server, asked).await {
-            return waiting.refuse(server, &error);
-        }
-    }
-}
-
-async fn is_remembered(
-    server: &Inner,
-    waiting: &Waiting,
-    subject: &Subject,
-) -> Result<bool, OAuthError> {
-    if !waiting.is_memorable() {
-        return Ok(false);
-    }
-    let digest = consent_digest(subject, &waiting.client.client_id);
-    let consent = server
-        .records
-        .load::<record::Consent>(digest, server.now())
-        .await
-        .map_err(OAuthError::unavailable)?;
-    let asked = &waiting.read.record;
-    Ok(consent.is_some_and(|consent| {
-        let known = |resource| consent.record.resources.contains(resource);
-        consent.record.scope.contains_all(&asked.scope) && asked.resources.iter().all(known)
-    }))
-}
-
 /// The owner, or the host for them, says yes.
-async fn approve(server: &Inner, waiting: Waiting, approval: Approval, by_page: bool) -> Answer {
+pub(crate) async fn approve(
+    server: &Inner,
+    waiting: Waiting,
+    approval: Approval,
+    by_page: bool,
+) -> Answer {
     let asked = &waiting.read.record;
     let epoch = server
         .records
@@ -368,47 +318,6 @@ async fn decide_device(
         .map_err(OAuthError::unavailable)
 }
 
-/// Remembers a yes. If that fails, the person is asked again next time, and nothing else.
-async fn keep_consent(server: &Inner, client: &Client, approved: Approved) {
-    let (digest, now) = (
-        consent_digest(&approved.subject, &client.client_id),
-        server.now(),
-    );
-    let Approved {
-        scope, resources, ..
-    } = approved;
-    let merge = |consent: &mut record::Consent| {
-        consent.scope = consent.scope.union(&scope);
-        let new = resources
-            .iter()
-            .filter(|resource| !consent.resources.contains(resource))
-            .cloned()
-            .collect::<Vec<_>>();
-        consent.resources.extend(new);
-        true
-    };
-    let kept = match server.records.change(digest, now, merge).await {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            let consent = record::Consent {
-                scope: scope.clone(),
-                resources: resources.clone(),
-                given_at: now,
-            };
-            server.records.create(digest, consent, now).await.map(drop)
-        }
-        Err(error) => Err(error),
-    };
-    if let Err(error) = kept {
-        tracing::error!(cause = %error, client_id = %client.client_id, "a consent could not be remembered");
-    }
-}
-
-/// What the form must carry: made from the id, which the store does not have, and a value that only the store has.
-fn csrf(id: &Secret, nonce: &Digest) -> Digest {
-    Digest::of("csrf", &[id.expose().as_bytes(), nonce.as_bytes()].concat())
-}
-
 /// Whether a browser says that a form comes from a page of ours. What says nothing at all is no browser of these years.
 pub(crate) fn is_same_origin(server: &Inner, headers: &HeaderMap) -> bool {
     match headers.get("sec-fetch-site") {
@@ -417,41 +326,4 @@ pub(crate) fn is_same_origin(server: &Inner, headers: &HeaderMap) -> bool {
             .get(ORIGIN)
             .is_some_and(|origin| origin == server.config.issuer.origin()),
     }
-}
-
-fn consent_page<'a>(
-    server: &'a Inner,
-    waiting: &'a Waiting,
-    subject: &Subject,
-    csrf: Digest,
-) -> Response<Bytes> {
-    let asked = &waiting.read.record;
-    let way = match &asked.flow {
-        Flow::Code { redirect_uri, .. } => pages::Asked::Redirect(redirect_uri),
-        Flow::Device { user_code, .. } => pages::Asked::Device { user_code },
-    };
-    let words = &server.config.scope_descriptions;
-    let described = |token: &'a ScopeToken| {
-        (
-            token.as_str(),
-            words.get(token.as_str()).map(String::as_str),
-        )
-    };
-    let page = Consent {
-        client_name: waiting.client.client_name(),
-        client_id: waiting.client.client_id.as_str(),
-        vouched_for: waiting.client.registered_by == RegisteredBy::Host,
-        subject: subject.as_str(),
-        scopes: asked.scope.iter().map(described).collect(),
-        resources: asked
-            .resources
-            .iter()
-            .map(crate::types::ResourceUri::as_str)
-            .collect(),
-        asked: way,
-        action: server.path(super::Endpoint::Authorize),
-        interaction: waiting.id.expose(),
-        csrf: &String::from(csrf),
-    };
-    pages::respond(StatusCode::OK, &page)
 }

@@ -20,6 +20,7 @@ mod authorization_response;
 mod authorize;
 mod clients;
 mod config;
+mod consent;
 mod cors;
 mod device;
 mod flags;

@@ -1,18 +1,14 @@
 //! The store that forgets when the process ends.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
-use tokio::sync::watch;
-
+use super::feed::Feed;
 use super::{
     Changes, Cursor, Insert, Key, Kind, Listing, Owner, Page, Record, Replace, Store, StoreError,
     Version,
 };
 use crate::types::{Digest, Timestamp};
-
-/// How many deaths the feed remembers; who falls further behind is told `Lost`.
-const REMEMBERED: usize = 4096;
 
 /// Records in the memory of this process: for tests, and for single nodes that may forget.
 ///
@@ -20,7 +16,7 @@ const REMEMBERED: usize = 4096;
 #[derive(Debug)]
 pub struct MemoryStore {
     state: Mutex<State>,
-    last: watch::Sender<u64>,
+    feed: Feed,
 }
 
 #[derive(Debug, Default)]
@@ -29,7 +25,6 @@ struct State {
     owned: BTreeSet<(Kind, Owner, Digest)>,
     expiring: BTreeMap<Timestamp, BTreeSet<Key>>,
     written: u64,
-    dead: VecDeque<(u64, Key)>,
 }
 
 impl MemoryStore {
@@ -38,7 +33,7 @@ impl MemoryStore {
     pub fn new() -> Self {
         Self {
             state: Mutex::default(),
-            last: watch::Sender::new(0),
+            feed: Feed::starting_at(0),
         }
     }
 
@@ -46,16 +41,6 @@ impl MemoryStore {
         self.state
             .lock()
             .map_err(|_| StoreError::new("a thread panicked while it held the store"))
-    }
-
-    fn announce(&self, state: &mut State, key: Key) {
-        state.written += 1;
-        let event = state.written;
-        if state.dead.len() == REMEMBERED {
-            state.dead.pop_front();
-        }
-        state.dead.push_back((event, key));
-        self.last.send_replace(event);
     }
 }
 
@@ -115,7 +100,7 @@ impl Store for MemoryStore {
         let announce = record.announce;
         let version = state.put(key, record);
         if announce {
-            self.announce(&mut state, key);
+            self.feed.announce([key])?;
         }
         Ok(Insert::Inserted(version))
     }
@@ -141,7 +126,7 @@ impl Store for MemoryStore {
         let announce = record.announce;
         let version = state.put(key, record);
         if announce {
-            self.announce(&mut state, key);
+            self.feed.announce([key])?;
         }
         Ok(Replace::Replaced(version))
     }
@@ -150,7 +135,7 @@ impl Store for MemoryStore {
         let mut state = self.lock()?;
         let record = state.take(key);
         if record.is_some() {
-            self.announce(&mut state, key);
+            self.feed.announce([key])?;
         }
         Ok(record)
     }
@@ -199,36 +184,6 @@ impl Store for MemoryStore {
     }
 
     async fn changes(&self, after: Option<Cursor>) -> Result<Changes, StoreError> {
-        let mut last = self.last.subscribe();
-        let Some(after) = after else {
-            return Ok(Changes::Lost {
-                next: Cursor::new(*last.borrow()),
-            });
-        };
-        if last
-            .wait_for(|event| *event > after.number())
-            .await
-            .is_err()
-        {
-            return std::future::pending().await; // the store is being dropped
-        }
-        let state = self.lock()?;
-        let next = Cursor::new(state.dead.back().map_or(0, |(event, _)| *event));
-        let full = state.dead.len() == REMEMBERED;
-        if full
-            && state
-                .dead
-                .front()
-                .is_some_and(|(event, _)| *event > after.number() + 1)
-        {
-            return Ok(Changes::Lost { next });
-        }
-        let dead = state
-            .dead
-            .iter()
-            .filter(|(event, _)| *event > after.number())
-            .map(|(_, key)| *key)
-            .collect();
-        Ok(Changes::Events { dead, next })
+        self.feed.changes(after).await
     }
 }

@@ -10,14 +10,25 @@ use bytes::Bytes;
 
 use crate::types::{Digest, Timestamp};
 
+#[cfg(feature = "testing")]
+pub mod conformance;
 mod erased;
+mod feed;
 mod memory;
 mod records;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+#[cfg(feature = "sqlite")]
+mod sqlite_writer;
 pub(crate) use erased::DynStore;
 pub use memory::MemoryStore;
 pub(crate) use records::{
     Read, Records, Stored, all_clients, client_digest, consent_digest, subject_digest,
 };
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqliteOpenError, SqliteStore};
+#[cfg(all(feature = "sqlite", feature = "testing"))]
+pub use sqlite_writer::CommitPoint;
 
 /// What kind of record a key leads to. The kind is part of the key, so that a code is never read as a device code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

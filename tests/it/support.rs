@@ -166,8 +166,9 @@ impl Harness {
         let (builder, files) = match std::env::var("TEST_STORE").as_deref() {
             Ok("sqlite") => {
                 let files = tempfile::tempdir().unwrap();
-                let store = tower_oauth::MemoryStore::new();
-                let _ = &files; //SQL tower_oauth::SqliteStore::open(files.path().join("oauth.db")).await.unwrap();
+                let store = tower_oauth::SqliteStore::open(files.path().join("oauth.db"))
+                    .await
+                    .unwrap();
                 (builder().store(store), Some(Arc::new(files)))
             }
             Ok("memory") | Err(_) => (builder().store(MemoryStore::new()), None),

@@ -1,0 +1,151 @@
+//! The feed of deaths for stores whose writers are all in this process.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard};
+
+use tokio::sync::watch;
+
+use super::{Changes, Cursor, Key, StoreError};
+
+/// How many deaths are remembered; who falls further behind is told `Lost`.
+const REMEMBERED: usize = 4096;
+
+/// The last deaths, numbered without a gap, and who waits for the next.
+#[derive(Debug)]
+pub(super) struct Feed {
+    dead: Mutex<VecDeque<Key>>,
+    /// The number of the last death, or that no more will be told.
+    last: watch::Sender<Told>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Told {
+    Until(u64),
+    Closed,
+}
+
+impl Feed {
+    /// A feed whose first death has the number behind this one.
+    pub(super) fn starting_at(number: u64) -> Self {
+        Self {
+            dead: Mutex::default(),
+            last: watch::Sender::new(Told::Until(number)),
+        }
+    }
+
+    /// Tells everybody who waits. What has died must be dead already.
+    pub(super) fn announce(&self, keys: impl IntoIterator<Item = Key>) -> Result<(), StoreError> {
+        let mut dead = self.lock()?;
+        let mut told = 0;
+        for key in keys {
+            if dead.len() == REMEMBERED {
+                dead.pop_front();
+            }
+            dead.push_back(key);
+            told += 1;
+        }
+        self.last.send_if_modified(|last| match last {
+            Told::Until(number) if told > 0 => {
+                *number += told;
+                true
+            }
+            Told::Until(_) | Told::Closed => false,
+        });
+        Ok(())
+    }
+
+    /// No more will be told: whoever waits, and whoever asks from now on, gets an error.
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        expect(dead_code, reason = "the memory store has nobody who could go away")
+    )]
+    pub(super) fn close(&self) {
+        self.last.send_replace(Told::Closed);
+    }
+
+    /// Waits for what follows the cursor.
+    pub(super) async fn changes(&self, after: Option<Cursor>) -> Result<Changes, StoreError> {
+        let mut watching = self.last.subscribe();
+        let known = after.map(Cursor::number);
+        let news = watching.wait_for(|last| match (*last, known) {
+            // A cursor of the future is one of another life of the store: nothing is known about what it has seen.
+            (Told::Until(number), Some(known)) => number != known,
+            (Told::Until(_), None) | (Told::Closed, _) => true,
+        });
+        let closed = || StoreError::new("the store is closed");
+        drop(news.await.map_err(|_| closed())?);
+
+        let dead = self.lock()?;
+        let Told::Until(last) = *self.last.borrow() else {
+            return Err(closed());
+        };
+        let next = Cursor::new(last);
+        let missed = known
+            .and_then(|known| last.checked_sub(known))
+            .and_then(|missed| usize::try_from(missed).ok());
+        match missed {
+            Some(missed) if missed <= dead.len() => Ok(Changes::Events {
+                dead: dead.iter().skip(dead.len() - missed).copied().collect(),
+                next,
+            }),
+            _ => Ok(Changes::Lost { next }),
+        }
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, VecDeque<Key>>, StoreError> {
+        self.dead
+            .lock()
+            .map_err(|_| StoreError::new("a thread panicked while it held the feed"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Feed, REMEMBERED};
+    use crate::store::{Changes, Cursor, Key, Kind};
+    use crate::types::Digest;
+
+    fn key(number: usize) -> Key {
+        Key::new(Kind::Grant, Digest::of("feed", &number.to_be_bytes()))
+    }
+
+    #[tokio::test]
+    async fn the_feed_remembers_so_many_deaths_and_not_one_more() {
+        let feed = Feed::starting_at(7);
+        feed.announce((0..REMEMBERED).map(key)).unwrap();
+        let next = Cursor::new(7 + REMEMBERED as u64);
+        assert_eq!(
+            feed.changes(Some(Cursor::new(7))).await.unwrap(),
+            Changes::Events {
+                dead: (0..REMEMBERED).map(key).collect(),
+                next
+            }
+        );
+        feed.announce([key(REMEMBERED)]).unwrap();
+        let next = Cursor::new(next.number() + 1);
+        assert_eq!(
+            feed.changes(Some(Cursor::new(7))).await.unwrap(),
+            Changes::Lost { next }
+        );
+        assert_eq!(
+            feed.changes(Some(Cursor::new(next.number() - 1)))
+                .await
+                .unwrap(),
+            Changes::Events {
+                dead: vec![key(REMEMBERED)],
+                next
+            }
+        );
+    }
+
+    #[tokio::test]
+    async fn a_cursor_of_another_life_of_the_store_is_told_that_it_lost_some() {
+        let feed = Feed::starting_at(7);
+        let lost = Changes::Lost {
+            next: Cursor::new(7),
+        };
+        assert_eq!(feed.changes(None).await.unwrap(), lost);
+        assert_eq!(feed.changes(Some(Cursor::new(6))).await.unwrap(), lost);
+        assert_eq!(feed.changes(Some(Cursor::new(8))).await.unwrap(), lost);
+    }
+}
