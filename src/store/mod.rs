@@ -12,6 +12,18 @@ use crate::types::{Digest, Timestamp};
 
 #[cfg(feature = "testing")]
 pub mod conformance;
+#[cfg(feature = "testing")]
+mod conformance_asking;
+#[cfg(feature = "testing")]
+mod conformance_feed;
+#[cfg(feature = "testing")]
+mod conformance_lists;
+#[cfg(feature = "testing")]
+mod conformance_races;
+#[cfg(feature = "testing")]
+mod conformance_records;
+#[cfg(feature = "testing")]
+mod conformance_reopening;
 mod erased;
 mod feed;
 mod memory;
