@@ -104,6 +104,9 @@ pub fn cases<S: Stores>() -> Vec<Case<S>> {
         case("replace needs the version that stands", |s| {
             Box::pin(records::replace_needs_the_version_that_stands(s))
         }),
+        case("replace keeps the owners", |s| {
+            Box::pin(records::replace_keeps_the_owners(s))
+        }),
         case("replace needs a record", |s| {
             Box::pin(records::replace_needs_a_record(s))
         }),

@@ -169,6 +169,37 @@ pub(super) async fn replace_needs_the_version_that_stands<S: Stores>(stores: &S)
     }
 }
 
+pub(super) async fn replace_keeps_the_owners<S: Stores>(stores: &S) {
+    let store = stores.fresh().await;
+    let others = [vec![], vec![owner(3)], vec![owner(2), owner(1)]];
+    for (number, others) in (0..).zip(others) {
+        let key = key(Kind::Grant, number);
+        let mut put = record("1", LATER);
+        put.owners = vec![owner(1), owner(2)];
+        let read = inserted(&store, key, put.clone()).await;
+        let mut new = record("2", LATER);
+        new.owners = others;
+        replaced(&store, key, read, new).await;
+        assert_eq!(
+            standing(&store, key).await.0.owners,
+            put.owners,
+            "replace changed the owners of a record"
+        );
+        for owner in put.owners {
+            let listed = listed(&store, (Kind::Grant, owner), 7).await;
+            assert!(
+                listed.contains(&key.digest),
+                "list left out a record after a replace that names other owners"
+            );
+        }
+    }
+    assert_eq!(
+        listed(&store, (Kind::Grant, owner(3)), 7).await,
+        [],
+        "list named a record for an owner that only a replace named"
+    );
+}
+
 pub(super) async fn replace_needs_a_record<S: Stores>(stores: &S) {
     let store = stores.fresh().await;
     let taken = inserted(&store, key(Kind::Grant, 0), record("1", LATER)).await;

@@ -136,6 +136,11 @@ async fn every_case_of_the_suite_fails_a_store_that_breaks_its_promise() {
             "replace took a version that no longer stands",
         ),
         (
+            Fault::ReplacesOwners,
+            "replace keeps the owners",
+            "replace changed the owners",
+        ),
+        (
             Fault::ReplaceCreates,
             "replace needs a record",
             "replace wrote where nothing stands",

@@ -24,6 +24,7 @@ pub(crate) enum Fault {
     InsertClearsThenWrites,
     IgnoresKind,
     ReplacesStale,
+    ReplacesOwners,
     ReplaceCreates,
     ReplaceChecksThenWrites,
     CountsVersionsPerRecord,
@@ -171,6 +172,14 @@ impl Store for Wrong {
         let mut number = 0;
         match (self.fault, stands) {
             (Fault::ReplacesStale, Some(stands)) => read = stands,
+            (Fault::ReplacesOwners, Some(stands)) if stands == read => {
+                self.inner.remove(key).await?;
+                let put = self.inner.insert(key, record, Timestamp::MAX).await?;
+                return Ok(match put {
+                    Insert::Inserted(version) => Replace::Replaced(version),
+                    Insert::Exists => Replace::Changed,
+                });
+            }
             (Fault::ReplaceCreates, None) => {
                 return Ok(
                     match self.inner.insert(key, record, Timestamp::MAX).await? {
