@@ -61,16 +61,25 @@ async fn is_remembered(
         return Ok(false);
     }
     let digest = consent_digest(subject, &waiting.client.client_id);
-    let consent = server
-        .records
-        .load::<record::Consent>(digest, server.now())
+    let (records, now) = (&server.records, server.now());
+    let Some(consent) = records
+        .load::<record::Consent>(digest, now)
+        .await
+        .map_err(OAuthError::unavailable)?
+    else {
+        return Ok(false);
+    };
+    let epoch = records
+        .subject_epoch(subject, now)
         .await
         .map_err(OAuthError::unavailable)?;
-    let asked = &waiting.read.record;
-    Ok(consent.is_some_and(|consent| {
-        let known = |resource| consent.record.resources.contains(resource);
-        consent.record.scope.contains_all(&asked.scope) && asked.resources.iter().all(known)
-    }))
+    let (consent, asked) = (consent.record, &waiting.read.record);
+    Ok(consent.subject_epoch == epoch
+        && consent.scope.contains_all(&asked.scope)
+        && asked
+            .resources
+            .iter()
+            .all(|resource| consent.resources.contains(resource)))
 }
 
 /// Remembers a yes. If that fails, the person is asked again next time, and nothing else.
@@ -80,9 +89,22 @@ pub(crate) async fn keep_consent(server: &Inner, client: &Client, approved: Appr
         server.now(),
     );
     let Approved {
-        scope, resources, ..
+        scope,
+        resources,
+        subject_epoch,
+        ..
     } = approved;
+    let given = record::Consent {
+        scope: scope.clone(),
+        resources: resources.clone(),
+        given_at: now,
+        subject_epoch,
+    };
     let merge = |consent: &mut record::Consent| {
+        if consent.subject_epoch != subject_epoch {
+            *consent = given.clone();
+            return true;
+        }
         consent.scope = consent.scope.union(&scope);
         let new = resources
             .iter()
@@ -94,14 +116,11 @@ pub(crate) async fn keep_consent(server: &Inner, client: &Client, approved: Appr
     };
     let kept = match server.records.change(digest, now, merge).await {
         Ok(true) => Ok(()),
-        Ok(false) => {
-            let consent = record::Consent {
-                scope: scope.clone(),
-                resources: resources.clone(),
-                given_at: now,
-            };
-            server.records.create(digest, consent, now).await.map(drop)
-        }
+        Ok(false) => server
+            .records
+            .create(digest, given.clone(), now)
+            .await
+            .map(drop),
         Err(error) => Err(error),
     };
     if let Err(error) = kept {

@@ -76,6 +76,12 @@ impl Grants<'_> {
             let Some((digest, grant)) = page.into_iter().find(|(_, grant)| grant.id == id) else {
                 continue;
             };
+            // The consent first: were it last and left over, the grant would be gone from every list, and the client would get
+            // the next one unasked.
+            self.0
+                .records
+                .remove::<Consent>(consent_digest(subject, &grant.client_id))
+                .await?;
             self.0
                 .records
                 .change(digest, now, |grant: &mut Grant| {
@@ -83,16 +89,13 @@ impl Grants<'_> {
                 })
                 .await?;
             self.0.flags.raise(Key::new(Kind::Grant, digest));
-            self.0
-                .records
-                .remove::<Consent>(consent_digest(subject, &grant.client_id))
-                .await?;
             return Ok(true);
         }
         Ok(false)
     }
 
-    /// Kills everything that was ever issued for a subject: codes that are not redeemed yet, grants, tokens.
+    /// Kills everything that was ever issued for a subject: codes that are not redeemed yet, grants, tokens. What the subject has
+    /// agreed to before is forgotten too: every client has to ask again.
     ///
     /// # Errors
     /// [`StoreError`] if the store failed.
@@ -117,16 +120,6 @@ impl Grants<'_> {
             }
         }
         self.0.flags.raise(Key::new(Kind::SubjectEpoch, digest));
-        // All of it is dead by now; what follows takes away what would let the next request pass unasked.
-        let mut pages = self.0.records.owned::<Grant>(digest);
-        while let Some(page) = pages.next(now).await? {
-            for (_, grant) in page {
-                self.0
-                    .records
-                    .remove::<Consent>(consent_digest(subject, &grant.client_id))
-                    .await?;
-            }
-        }
         Ok(())
     }
 

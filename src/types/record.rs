@@ -140,6 +140,8 @@ pub(crate) struct Consent {
     pub(crate) scope: Scope,
     pub(crate) resources: Vec<ResourceUri>,
     pub(crate) given_at: Timestamp,
+    /// What the subject's epoch was: when it moves on, this is worth nothing, as everything else of the subject.
+    pub(crate) subject_epoch: u64,
 }
 
 /// A request that waits for its owner. Whatever the browser says later, only this counts.
