@@ -8,7 +8,9 @@
 
 mod authorize;
 mod bearer;
+mod crash;
 mod device;
+mod hooked;
 mod layers;
 mod structure;
 mod support;
