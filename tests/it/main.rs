@@ -12,6 +12,7 @@ mod crash;
 mod device;
 mod hooked;
 mod layers;
+mod outage;
 mod structure;
 mod support;
 mod token;
