@@ -13,6 +13,7 @@ mod device;
 mod hooked;
 mod layers;
 mod outage;
+mod races;
 mod structure;
 mod support;
 mod token;
