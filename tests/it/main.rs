@@ -10,6 +10,7 @@ mod authorize;
 mod bearer;
 mod crash;
 mod device;
+mod durable;
 mod hooked;
 mod layers;
 mod outage;
