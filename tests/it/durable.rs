@@ -167,7 +167,6 @@ async fn a_device_code_is_told_and_redeemed_after_its_commits() {
     );
 }
 
-// req: http-err-2
 #[tokio::test]
 async fn s06_a_commit_that_fails_is_503_and_nothing_of_it_stands() {
     let (_, store, server) = start().await;

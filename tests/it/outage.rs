@@ -129,7 +129,7 @@ fn is_outage(answer: &Answer) {
     assert!(!answer.text().contains("down"), "the cause is for the log");
 }
 
-// req: http-err-2, 7009-2.2.1-2
+// req: 7009-2.2.1-2
 #[tokio::test]
 async fn s06_while_the_store_is_down_programs_are_told_503_and_nothing_changes() {
     let (store, server) = start().await;
@@ -158,7 +158,6 @@ async fn s06_while_the_store_is_down_programs_are_told_503_and_nothing_changes()
     );
 }
 
-// req: http-err-2, 7009-2.2.1-2
 #[tokio::test]
 async fn s06_a_store_that_goes_down_in_the_middle_is_503_at_each_step() {
     for number in 0.. {
@@ -183,7 +182,7 @@ async fn s06_a_store_that_goes_down_in_the_middle_is_503_at_each_step() {
     }
 }
 
-// req: 6749-4.1.2.1-1, 6749-4.1.2.1-10, 6749-4.1.2.1-13
+// req: 6749-4.1.2.1-10, 6749-4.1.2.1-13
 #[tokio::test]
 async fn rfc6749_4_1_2_1_an_outage_is_a_page_until_client_and_address_are_proven_and_then_a_redirect()
  {
