@@ -141,6 +141,7 @@ pub(crate) struct Consent {
     pub(crate) resources: Vec<ResourceUri>,
     pub(crate) given_at: Timestamp,
     /// What the subject's epoch was: when it moves on, this is worth nothing, as everything else of the subject.
+    #[serde(default)]
     pub(crate) subject_epoch: u64,
 }
 

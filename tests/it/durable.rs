@@ -58,7 +58,7 @@ impl Commits {
     }
 }
 
-type Asked<'a> = Pin<Box<dyn Future<Output = Answer> + 'a>>;
+type Asked<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
 /// The answer is not there, though all others have had their turns.
 async fn is_not_answered(asked: &mut Asked<'_>) {
