@@ -67,6 +67,7 @@ async fn serve(flags: Flags) -> Result<(), Failure> {
         served = serving => served?,
         () = async { asked_to_end().await; tokio::time::sleep(PATIENCE).await } => {}
     }
+    drop(oauth); // what it does in the background ends before its store does
     if let Some(file) = file {
         file.close().await;
     }
