@@ -116,7 +116,7 @@ pub enum Introspects {
 /// assert!(!app.is_confidential() && job.is_confidential());
 /// # Ok(()) }
 /// ```
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Client {
     pub(crate) client_id: ClientId,
     pub(crate) secret: Option<ClientSecret>,
@@ -131,8 +131,9 @@ pub struct Client {
     pub(crate) disabled: bool,
     /// When it may be forgotten: a client that registered itself and is not used is.
     pub(crate) expires_at: Timestamp,
+    /// The pointer by which an equal registration finds this client.
+    pub(crate) dedupe: Option<Digest>,
     /// How often everything of this client was revoked at once.
-    #[serde(default)]
     pub(crate) epoch: u64,
     /// The metadata of RFC 7591 that the server keeps and gives back but does not act on.
     pub(crate) metadata: Map<String, Value>,
@@ -187,6 +188,7 @@ impl Client {
             introspects: Introspects::Own,
             disabled: false,
             expires_at: Timestamp::MAX,
+            dedupe: None,
             epoch: 0,
             metadata: Map::new(),
         }
