@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let oauth = AuthorizationServer::builder(&here)
         .resource(&here, ["notes:read"])
         .build()?;
-    let job = Client::confidential("job".parse()?, &Secret::new("job-secret"))
+    let job = Client::confidential("nightly".parse()?, &Secret::new("s3cr3t"))
         .grant_types([GrantType::ClientCredentials])
         .scope("notes:read".parse()?);
     oauth.clients().create(job).await?;
@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("listening on {here}\n");
     println!(
-        "TOKEN=$(curl -s -u job:job-secret -d grant_type=client_credentials {here}/auth/token | cut -d'\"' -f4)"
+        "TOKEN=$(curl -s -u nightly:s3cr3t -d grant_type=client_credentials {here}/auth/token | cut -d'\"' -f4)"
     );
     println!("curl -i -H \"Authorization: Bearer $TOKEN\" {here}/notes");
     Ok(axum::serve(listener, app).await?)

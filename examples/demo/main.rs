@@ -92,6 +92,7 @@ async fn asked_to_end() {
         Ok(()) = tokio::signal::ctrl_c() => {}
         () = terminated() => {}
     }
+    tracing::info!("asked to end");
 }
 
 #[cfg(unix)]

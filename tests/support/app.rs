@@ -1,11 +1,13 @@
 //! An app that registered itself, built on the published `oauth2` crate, and the person who uses it.
 
-use oauth2::basic::{BasicClient, BasicErrorResponse, BasicTokenResponse};
+use std::fmt::Display;
+
+use oauth2::basic::{BasicClient, BasicTokenResponse};
 use oauth2::{
-    AuthUrl, AuthorizationCode, ClientId, CsrfToken, DeviceAuthorizationUrl,
-    DeviceCodeErrorResponse, EndpointNotSet, EndpointSet, ErrorResponse, HttpRequest, HttpResponse,
-    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope,
-    StandardDeviceAuthorizationResponse, TokenResponse as _, TokenUrl,
+    AuthUrl, AuthorizationCode, ClientId, CsrfToken, DeviceAuthorizationUrl, EndpointNotSet,
+    EndpointSet, ErrorResponseType, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier,
+    RedirectUrl, RefreshToken, RequestTokenError, Scope, StandardDeviceAuthorizationResponse,
+    StandardErrorResponse, TokenResponse as _, TokenUrl,
 };
 use serde_json::{Value, json};
 
@@ -26,6 +28,18 @@ pub(crate) struct Tokens {
     pub(crate) access: String,
     pub(crate) refresh: String,
     pub(crate) scope: String,
+}
+
+impl Tokens {
+    fn of(answer: &BasicTokenResponse) -> Self {
+        let scopes = answer.scopes().into_iter().flatten();
+        let scopes: Vec<_> = scopes.map(|scope| scope.as_str()).collect();
+        Self {
+            access: answer.access_token().secret().clone(),
+            refresh: answer.refresh_token().unwrap().secret().clone(),
+            scope: scopes.join(" "),
+        }
+    }
 }
 
 /// A code, and what it takes to redeem it.
@@ -95,7 +109,7 @@ impl App {
         request
             .request_async(&send)
             .await
-            .map(into)
+            .map(|answer| Tokens::of(&answer))
             .map_err(refused)
     }
 
@@ -105,7 +119,7 @@ impl App {
         request
             .request_async(&send)
             .await
-            .map(into)
+            .map(|answer| Tokens::of(&answer))
             .map_err(refused)
     }
 
@@ -134,14 +148,14 @@ impl App {
     }
 
     /// Polls until it is told; `meanwhile` happens between two polls in place of waiting.
-    pub(crate) async fn poll<F: Future<Output = ()>>(
+    pub(crate) async fn poll<F: Future<Output = ()> + Send>(
         &self,
         device: &StandardDeviceAuthorizationResponse,
-        meanwhile: impl Fn() -> F,
+        meanwhile: impl Fn() -> F + Sync,
     ) -> Result<Tokens, String> {
         let request = self.client.exchange_device_access_token(device);
         let answer = request.request_async(&send, |_| meanwhile(), None).await;
-        answer.map(into).map_err(device_refused)
+        answer.map(|answer| Tokens::of(&answer)).map_err(refused)
     }
 }
 
@@ -158,31 +172,12 @@ async fn send(request: HttpRequest) -> Result<HttpResponse, reqwest::Error> {
     Ok(response)
 }
 
-fn into(answer: BasicTokenResponse) -> Tokens {
-    let scopes = answer.scopes().into_iter().flatten();
-    let scopes: Vec<_> = scopes.map(|scope| scope.as_str()).collect();
-    Tokens {
-        access: answer.access_token().secret().clone(),
-        refresh: answer.refresh_token().unwrap().secret().clone(),
-        scope: scopes.join(" "),
-    }
-}
-
 /// The error code of the answer.
-fn refused(error: RequestTokenError<reqwest::Error, BasicErrorResponse>) -> String {
-    code_of(error, |answer| answer.error().as_ref().to_owned())
-}
-
-fn device_refused(error: RequestTokenError<reqwest::Error, DeviceCodeErrorResponse>) -> String {
-    code_of(error, |answer| answer.error().as_ref().to_owned())
-}
-
-fn code_of<E: ErrorResponse + 'static>(
-    error: RequestTokenError<reqwest::Error, E>,
-    code: impl Fn(&E) -> String,
+fn refused<T: ErrorResponseType + Display + 'static>(
+    error: RequestTokenError<reqwest::Error, StandardErrorResponse<T>>,
 ) -> String {
     match error {
-        RequestTokenError::ServerResponse(answer) => code(&answer),
+        RequestTokenError::ServerResponse(answer) => answer.error().to_string(),
         other => panic!("{other:?}"),
     }
 }
