@@ -17,6 +17,7 @@ use std::time::Duration;
 use axum::middleware;
 use clap::Parser as _;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 use flags::Flags;
@@ -62,10 +63,15 @@ async fn serve(flags: Flags) -> Result<(), Failure> {
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     println!("listening on {here}\n\n{lines}");
 
-    let serving = axum::serve(listener, app).with_graceful_shutdown(asked_to_end());
+    let (end, ended) = oneshot::channel::<()>();
+    let serving = axum::serve(listener, app).with_graceful_shutdown(async { drop(ended.await) });
     tokio::select! {
         served = serving => served?,
-        () = async { asked_to_end().await; tokio::time::sleep(PATIENCE).await } => {}
+        () = async {
+            asked_to_end().await;
+            drop(end);
+            tokio::time::sleep(PATIENCE).await;
+        } => tracing::warn!("some requests were not answered"),
     }
     drop(oauth); // what it does in the background ends before its store does
     if let Some(file) = file {

@@ -13,8 +13,11 @@ use axum::response::{Html, IntoResponse, Response};
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Sign in</title>
-<style>body { font: 1rem/1.5 system-ui, sans-serif; max-width: 20rem; margin: 3rem auto; padding: 0 1rem; color-scheme: light dark }
-label, input, button { display: block; font: inherit; width: 100%; box-sizing: border-box } input, button { padding: .5rem; margin: .25rem 0 1rem }</style>
+<meta name="color-scheme" content="light dark">
+<style>body { font: 1rem/1.5 system-ui, sans-serif; max-width: 20rem; margin: 3rem auto; padding: 0 1rem }
+label, input, button { display: block; font: inherit; width: 100%; box-sizing: border-box }
+input, button { padding: .5rem; margin: .25rem 0 1rem }
+[role=alert] { padding: .5rem; border: 2px solid #c33 }</style>
 <h1>Sign in</h1>
 {% if let Some(problem) = problem %}<p role="alert">{{ problem }}</p>{% endif %}
 <form method="post" action="/login">
@@ -43,8 +46,9 @@ pub(crate) struct Login<'a> {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>tower-oauth demo</title>
-<style>body { font: 1rem/1.5 system-ui, sans-serif; max-width: 48rem; margin: 2rem auto; padding: 0 1rem; color-scheme: light dark }
-pre { overflow-x: auto }</style>
+<meta name="color-scheme" content="light dark">
+<style>body { font: 1rem/1.5 system-ui, sans-serif; max-width: 48rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere }
+pre { white-space: pre-wrap }</style>
 <h1>tower-oauth demo</h1>
 <p>A notes API that asks for tokens, and the authorization server that issues them.</p>
 {% if let Some(username) = username %}<form method="post" action="/logout"><p>You are signed in as <strong>{{ username }}</strong>. <button>Sign out</button></p></form>
