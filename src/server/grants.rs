@@ -75,6 +75,12 @@ impl Grants<'_> {
             let Some((digest, grant)) = page.into_iter().find(|(_, grant)| grant.id == id) else {
                 continue;
             };
+            // The consent first: were it last and left over, the grant would be gone from every list, and the client would get
+            // the next one unasked.
+            self.0
+                .records
+                .remove::<Consent>(consent_digest(subject, &grant.client_id))
+                .await?;
             self.0
                 .records
                 .change(digest, now, |grant: &mut Grant| {
@@ -82,10 +88,6 @@ impl Grants<'_> {
                 })
                 .await?;
             self.0.flags.raise(Key::new(Kind::Grant, digest));
-            self.0
-                .records
-                .remove::<Consent>(consent_digest(subject, &grant.client_id))
-                .await?;
             return Ok(true);
         }
         Ok(false)

@@ -8,8 +8,13 @@
 
 mod authorize;
 mod bearer;
+mod crash;
 mod device;
+mod durable;
+mod hooked;
 mod layers;
+mod outage;
+mod races;
 mod structure;
 mod support;
 mod token;

@@ -9,6 +9,7 @@ use http_body_util::{BodyExt as _, Empty, Full};
 use serde_json::Value;
 use tower::ServiceExt as _;
 use tower_oauth::server::{AuthorizationServerBuilder, CreateClient};
+use tower_oauth::store::Store;
 use tower_oauth::types::{Client, GrantType, Introspects, ManualClock, Secret, Subject, Timestamp};
 use tower_oauth::{AuthorizationServer, MemoryStore};
 
@@ -184,7 +185,21 @@ impl Harness {
         harness
     }
 
-    async fn create_clients(&self) {
+    /// A server on a store and a clock of the test's own, without clients.
+    pub(crate) fn on(
+        store: impl Store,
+        clock: &ManualClock,
+        more: impl FnOnce(AuthorizationServerBuilder) -> AuthorizationServerBuilder,
+    ) -> Self {
+        let builder = builder().store(store).clock(clock.clone());
+        Self {
+            oauth: more(builder).build().unwrap(),
+            clock: clock.clone(),
+            _files: None,
+        }
+    }
+
+    pub(crate) async fn create_clients(&self) {
         use GrantType::{AuthorizationCode, ClientCredentials, DeviceCode, RefreshToken};
         let confidential = |id: &str, secret: &str| {
             Client::confidential(id.parse().unwrap(), &Secret::new(secret))
