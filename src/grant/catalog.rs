@@ -54,6 +54,12 @@ impl Catalog {
             })
     }
 
+    /// Whether there is any scope at all.
+    pub(crate) fn has_scopes(&self) -> bool {
+        let mut all = self.resources.iter().map(|resource| &resource.scope);
+        !self.general.is_empty() || all.any(|scope| !scope.is_empty())
+    }
+
     /// What a client asks for at the start of a grant: scopes that exist and that it may have, resources that are known.
     pub(crate) fn resolve(
         &self,
