@@ -8,8 +8,20 @@
 
 mod authorize;
 mod bearer;
+mod client_auth;
+mod code;
+mod confusion;
+mod cors;
 mod device;
+mod host;
+mod http;
+mod introspect;
 mod layers;
+mod lifetimes;
+mod policy;
+mod races;
+mod refresh;
+mod revoke;
 mod structure;
 mod support;
 mod token;
