@@ -17,7 +17,7 @@ async fn allow(server: &Harness, target: &str) -> String {
     answer.parameter("code").unwrap()
 }
 
-// req: 6749-4.1.4-1, 6749-4.1.3-1, 6749-3.3-4, tol-null-1
+// req: 6749-4.1.4-1, 6749-4.1.3-1, 6749-7.1-1
 #[tokio::test]
 async fn rfc6749_4_1_4_a_code_gives_an_access_token_and_a_refresh_token() {
     let server = Harness::new().await;

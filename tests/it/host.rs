@@ -190,7 +190,6 @@ async fn s06_all_that_was_issued_to_a_client_dies_at_once_and_it_goes_on() {
     }
 }
 
-// req: http-basic-6
 #[tokio::test]
 async fn s26_an_old_secret_is_worth_nothing_once_there_is_a_new_one() {
     let server = Harness::new().await;

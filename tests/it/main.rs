@@ -8,6 +8,7 @@
 
 mod authorize;
 mod bearer;
+mod bodies;
 mod client_auth;
 mod code;
 mod confusion;
@@ -18,6 +19,7 @@ mod http;
 mod introspect;
 mod layers;
 mod lifetimes;
+mod outages;
 mod policy;
 mod races;
 mod refresh;
@@ -25,3 +27,4 @@ mod revoke;
 mod structure;
 mod support;
 mod token;
+mod watched;

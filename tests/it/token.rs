@@ -49,12 +49,11 @@ async fn rfc6749_4_4_nobody_else_gets_one() {
     wrong.error(401, "invalid_client");
 }
 
-// req: 6749-5.2-10, 6749-4.3-1, 9700-2.4-1, 6749-A-2
+// req: 6749-5.2-10, 6749-A-2
 #[tokio::test]
 async fn rfc6749_5_2_a_grant_type_that_is_not_served_is_named_as_that() {
     let server = Harness::new().await;
     for grant_type in [
-        "password&username=alice&password=secret",
         "implicit",
         "Authorization_Code",
         "authorization_code+",
@@ -69,6 +68,50 @@ async fn rfc6749_5_2_a_grant_type_that_is_not_served_is_named_as_that() {
     }
     for form in ["grant_type=", "grant_type", "scope=ledger.read", ""] {
         server.web(form).await.error(400, "invalid_request");
+    }
+}
+
+// req: 6749-4.3-1, 9700-2.4-1, 6749-10.7-1
+#[tokio::test]
+async fn rfc9700_2_4_the_password_grant_is_not_offered() {
+    let server = Harness::new().await;
+    let form = "grant_type=password&username=alice&password=secret";
+    server.web(form).await.error(400, "unsupported_grant_type");
+    let of_app = server
+        .post("/auth/token", &format!("{form}&client_id=app"))
+        .await;
+    of_app.error(400, "unsupported_grant_type");
+}
+
+// req: 6749-5.2-12, 6749-5.2-2
+#[tokio::test]
+async fn rfc6749_5_2_an_error_is_one_code_and_a_fixed_sentence_and_nothing_is_echoed() {
+    let server = Harness::new().await;
+    let code = server.code_for("web", "").await;
+    let hostile = "%22%5C%0D%0A%3Cscript%3Emarker";
+    for form in [
+        format!("grant_type={hostile}"),
+        format!("grant_type=authorization_code&code={hostile}&code_verifier={hostile}"),
+        redemption("web", hostile),
+        redemption("web", &code).replace("/cb", hostile),
+        format!("grant_type=refresh_token&refresh_token={hostile}"),
+        format!("{FOR_ITSELF}&client_id={hostile}"),
+        format!("{FOR_ITSELF}&resource={hostile}"),
+        format!("grant_type=client_credentials&scope={hostile}"),
+        format!("grant_type=client_credentials&scope={hostile}&scope={hostile}"),
+        format!("{hostile}={hostile}"),
+        "grant_type=%zzmarker".to_owned(),
+    ] {
+        let answer = server.web(&form).await;
+        assert!(answer.status.is_client_error(), "{form}");
+        let json = answer.json();
+        assert_eq!(json.as_object().unwrap().len(), 2, "{answer:?}");
+        for member in ["error", "error_description"] {
+            let text = json[member].as_str().unwrap();
+            let allowed = |byte: u8| matches!(byte, 0x20..=0x21 | 0x23..=0x5B | 0x5D..=0x7E);
+            assert!(text.bytes().all(allowed) && !text.is_empty(), "{text:?}");
+        }
+        assert!(!format!("{answer:?}").contains("marker"), "{answer:?}");
     }
 }
 
@@ -153,6 +196,7 @@ async fn rfc6749_3_3_a_scope_is_known_well_formed_and_allowed_or_the_default() {
     }
 }
 
+// req: 9700-2.3-1
 #[tokio::test]
 async fn without_a_default_scope_a_client_gets_what_it_was_registered_with() {
     let clock = tower_oauth::types::ManualClock::new(crate::support::NOW);
