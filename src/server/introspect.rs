@@ -36,6 +36,7 @@ async fn introspect(
     if !caller.is_confidential() {
         return Err(OAuthError::invalid_client());
     }
+    form.one("token_type_hint")?;
     let token = form.required("token", "token is missing")?;
     let live = live(server, token, server.now(), &mut Vec::new())
         .await
