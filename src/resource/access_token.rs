@@ -95,8 +95,8 @@ impl AccessToken {
         &self.facts.claims
     }
 
-    /// Whether it is still good as far as is known here: not expired, and nothing it lives with was revoked. For streams that outlive
-    /// the request; the issuer is not asked again.
+    /// Whether it is still good as far as is known here: not expired, and nothing it lives with has changed. For streams that outlive
+    /// the request; the issuer is not asked again, so `false` may also mean that it has to be: [`ResourceServer::authenticate`] does.
     #[must_use]
     pub fn is_live(&self) -> bool {
         let server = &self.server.0;

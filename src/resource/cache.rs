@@ -100,10 +100,11 @@ impl FactsCache {
         }
     }
 
-    /// The facts, if they are still fresh. Allocates nothing.
+    /// The facts, if they are still fresh and nothing that they rest on has changed. Allocates nothing.
     pub(crate) fn get(&self, token: BearerToken<'_>, now: Timestamp) -> Option<Arc<TokenFacts>> {
         let entry = self.entries.get(&Lookup(token.expose()))?;
-        (now < entry.fresh_until).then_some(entry.facts)
+        // A flag ends the facts and not always the token: a feed that lost something raises all of them. Its issuer is asked anew.
+        (now < entry.fresh_until && !entry.facts.have_ended()).then_some(entry.facts)
     }
 
     /// Keeps the facts for `min(ttl, exp − now)`; `now` is when the issuer was asked.

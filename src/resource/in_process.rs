@@ -6,7 +6,8 @@ use super::issuer::Issuer;
 use super::validator::{Facts, NotActive, TokenFacts, Unavailable, Validator};
 use crate::protocol::bearer::{BearerToken, OwnedToken};
 use crate::server::AuthorizationServer;
-use crate::types::{Subject, Timestamp};
+use crate::types::record::AccessToken;
+use crate::types::{Flag, Subject, Timestamp};
 
 impl Issuer {
     /// The authorization server of this very process. Its facts are cached, and a token dies in the cache the moment that it, its
@@ -21,8 +22,33 @@ impl Issuer {
     }
 }
 
+/// How often a token is read that changes meanwhile.
+const READINGS: usize = 4;
+
 struct InProcess {
     server: AuthorizationServer,
+}
+
+impl InProcess {
+    /// What the server knows of a token, with the flags that tell when that changes. What changed while it was read is read again:
+    /// a flag that was raised says that something may be dead, never that it is.
+    async fn read(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Option<(AccessToken, Vec<Flag>)>, Unavailable> {
+        for _ in 0..READINGS {
+            let mut flags = Vec::with_capacity(4);
+            let read = self.server.live(token, now, &mut flags).await;
+            let Some(token) = read.map_err(Unavailable::new)? else {
+                return Ok(None);
+            };
+            if !flags.iter().any(Flag::is_set) {
+                return Ok(Some((token, flags)));
+            }
+        }
+        Err(Unavailable::new("it changed each time it was read"))
+    }
 }
 
 impl Validator for InProcess {
@@ -31,13 +57,7 @@ impl Validator for InProcess {
     }
 
     async fn validate(&self, token: OwnedToken, now: Timestamp) -> Result<Facts, Unavailable> {
-        let mut flags = Vec::with_capacity(4);
-        let token = self
-            .server
-            .live(token.expose(), now, &mut flags)
-            .await
-            .map_err(Unavailable::new)?;
-        let Some(token) = token else {
+        let Some((token, flags)) = self.read(token.expose(), now).await? else {
             return Ok(Err(NotActive::because("unknown, expired or revoked")));
         };
         // A client that speaks for itself is its own subject (RFC 9068 §2.2); every client_id is a subject too.

@@ -19,7 +19,7 @@ pub(crate) fn check(
     if facts.expires_at <= now {
         return Err("expired"); // RFC 7519 §4.1.4: "on or after"
     }
-    if facts.flags.iter().any(super::Flag::is_set) {
+    if facts.have_ended() {
         return Err("revoked"); // RFC 7009 §2.2
     }
     Ok(())

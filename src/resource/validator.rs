@@ -111,6 +111,12 @@ impl TokenFacts {
         }
     }
 
+    /// Whether something that they rest on has changed since they were made: they are worth nothing any more. Whether the token is
+    /// dead as well, only its issuer can say.
+    pub(crate) fn have_ended(&self) -> bool {
+        self.flags.iter().any(Flag::is_set)
+    }
+
     /// About how many bytes it takes, for caches that are bounded by weight.
     pub(crate) fn weight(&self) -> usize {
         let texts = self.issuer.as_str().len()

@@ -19,7 +19,7 @@ use crate::types::record::{
 use crate::types::{Body, Digest, Secret};
 
 impl AuthorizationServer {
-    /// Goes on with a waiting request from any handler of the host: `interaction` is [`PendingRequest::id`], and the answer is what
+    /// Goes on with a waiting request from any handler of the host: `interaction` is [`PendingRequest::id`](super::PendingRequest::id), and the answer is what
     /// the browser is to be sent. A request that is unknown, expired or decided already gets a page that says so.
     pub async fn resume(&self, interaction: &str, decision: Decision) -> Response<Body> {
         let answer = match Waiting::load(&self.0, Secret::new(interaction)).await {
@@ -181,9 +181,14 @@ pub(crate) async fn approve(
                 "Device connected",
                 "You can close this page and go back to your device.",
             );
-            end_device(server, device, DeviceState::Approved { approved }, done)
-                .await
-                .into()
+            end_device(
+                server,
+                waiting,
+                (device, DeviceState::Approved { approved }),
+                done,
+            )
+            .await
+            .into()
         }
     }
 }
@@ -244,7 +249,7 @@ async fn deny(server: &Inner, mut waiting: Waiting) -> Answer {
             "Request denied",
             "Nothing was given to the device. You can close this page.",
         );
-        return end_device(server, device, DeviceState::Denied, done)
+        return end_device(server, waiting, (device, DeviceState::Denied), done)
             .await
             .into();
     }
@@ -275,12 +280,18 @@ async fn deny(server: &Inner, mut waiting: Waiting) -> Answer {
 /// What decides is the device's own step: it is final, whichever of several pages it came from.
 async fn end_device(
     server: &Inner,
-    device: Digest,
-    state: DeviceState,
+    mut waiting: Waiting,
+    device: (Digest, DeviceState),
     done: (&str, &str),
 ) -> Response<Bytes> {
-    match decide_device(server, device, state).await {
-        Ok(true) => page(StatusCode::OK, done.0, done.1),
+    match decide_device(server, device.0, device.1).await {
+        Ok(true) => {
+            // The page is not to be shown again. If this is lost, its buttons still change nothing.
+            if let Err(error) = waiting.close(server).await {
+                error.log();
+            }
+            page(StatusCode::OK, done.0, done.1)
+        }
         Ok(false) => page_decided(),
         Err(error) => page_error(&error),
     }

@@ -13,9 +13,7 @@ use crate::protocol::error::{ErrorCode, OAuthError, json};
 use crate::protocol::registration::{AuthMethod, ClientInformation, ClientMetadata};
 use crate::store::{Insert, Replace, StoreError, client_digest};
 use crate::types::record::ClientDedupe;
-use crate::types::{
-    Client, ClientId, ClientSecret, Digest, GrantType, RegisteredBy, Secret, Timestamp,
-};
+use crate::types::{Client, ClientId, ClientSecret, Digest, GrantType, RegisteredBy, Secret};
 
 /// How clients may register themselves. Whatever they say about themselves is believed by nobody: the consent page says so, and
 /// their consent is never remembered.
@@ -157,7 +155,7 @@ async fn register(server: &Inner, request: &Request<Bytes>) -> Result<Response<B
         ClientMetadata::parse(request.body())?.decide(&allowed, &server.config.catalog.scope())?;
     let (client, secret) = if metadata.auth_method == AuthMethod::None {
         (
-            shared(server, metadata, now)
+            shared(server, &metadata)
                 .await
                 .map_err(OAuthError::unavailable)?,
             None,
@@ -165,7 +163,7 @@ async fn register(server: &Inner, request: &Request<Bytes>) -> Result<Response<B
     } else {
         let secret = Secret::generate()?;
         (
-            create(server, &metadata, Some(&secret), now)
+            create(server, &metadata, Some(&secret))
                 .await
                 .map_err(OAuthError::unavailable)?,
             Some(secret),
@@ -179,8 +177,8 @@ async fn create(
     server: &Inner,
     metadata: &ClientMetadata,
     secret: Option<&Secret>,
-    now: Timestamp,
 ) -> Result<Client, StoreError> {
+    let now = server.now();
     let id = Secret::generate_with_prefix("toc_").map_err(StoreError::new)?;
     let id: ClientId = id.expose().parse().map_err(StoreError::new)?;
     let client = Client {
@@ -191,6 +189,7 @@ async fn create(
         grant_types: metadata.grant_types.clone(),
         scope: Some(metadata.scope.clone()),
         expires_at: now.saturating_add(UNUSED),
+        dedupe: secret.is_none().then(|| metadata.digest()),
         metadata: metadata.kept(),
         ..Client::new(id, secret.map(ClientSecret::new))
     };
@@ -203,13 +202,10 @@ async fn create(
 
 /// One client for all equal registrations of public clients: agents register endlessly. The client is put there first and the
 /// pointer to it second; a pointer that leads nowhere any more is replaced.
-async fn shared(
-    server: &Inner,
-    metadata: ClientMetadata,
-    now: Timestamp,
-) -> Result<Client, StoreError> {
+async fn shared(server: &Inner, metadata: &ClientMetadata) -> Result<Client, StoreError> {
     let (records, digest) = (&server.records, metadata.digest());
     loop {
+        let now = server.now();
         let pointer = records.load::<ClientDedupe>(digest, now).await?;
         if let Some(pointer) = &pointer {
             let client = records
@@ -222,9 +218,10 @@ async fn shared(
                 return Ok(client);
             }
         }
-        let client = create(server, &metadata, None, now).await?;
+        let client = create(server, metadata, None).await?;
         let record = ClientDedupe {
             client_id: client.client_id.clone(),
+            expires_at: client.expires_at,
         };
         let first = match pointer {
             None => records.create(digest, record, now).await? != Insert::Exists,

@@ -526,7 +526,7 @@ async fn a_flag_ends_a_warm_token_at_once() {
         .await
         .unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(table.asked(), 1, "the facts were warm");
+    assert_eq!(table.asked(), 2, "what was warm has ended: the issuer says");
 }
 
 #[tokio::test]

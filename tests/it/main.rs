@@ -8,13 +8,26 @@
 
 mod authorize;
 mod bearer;
+mod bodies;
+mod client_auth;
+mod code;
+mod confusion;
+mod cors;
 mod crash;
 mod device;
 mod durable;
 mod hooked;
+mod host;
+mod http;
+mod introspect;
+mod kept;
 mod layers;
+mod lifetimes;
 mod outage;
+mod policy;
 mod races;
+mod refresh;
+mod revoke;
 mod structure;
 mod support;
 mod token;

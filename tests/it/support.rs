@@ -23,6 +23,8 @@ pub(crate) const VERIFIER: &str = "kQ4n7rYw2Zt_pB9sXc-LmV3uHe.Fj8oD~a1GqK6yTiN0z
 pub(crate) const CHALLENGE: &str = "kj6EpUHcHNLovRS2MBmyXh3DG-X5wwG4xn21qr77nAw";
 pub(crate) const SECRET: &str = "web-secret";
 pub(crate) const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// A token request that a confidential client needs nothing else for.
+pub(crate) const FOR_ITSELF: &str = "grant_type=client_credentials&scope=ledger.read";
 
 /// A server with clients: `app` (public, code and refresh), `web` (confidential, all grants, [`SECRET`]), `tv` (public, device),
 /// `rs` (confidential, resource server of the ledger, `rs-secret`), `all` (introspects everything, `all-secret`).
@@ -66,6 +68,18 @@ impl Answer {
             .as_str()
             .unwrap_or_else(|| panic!("no {name} in {self:?}"))
             .to_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn access_token(&self) -> String {
+        assert_eq!(self.status, 200, "{self:?}");
+        self.member("access_token")
+    }
+
+    /// The access token and the refresh token.
+    #[track_caller]
+    pub(crate) fn pair(&self) -> (String, String) {
+        (self.access_token(), self.member("refresh_token"))
     }
 
     pub(crate) fn text(&self) -> String {
@@ -228,11 +242,14 @@ impl Harness {
                 .introspects(Introspects::Everything),
         ];
         for client in clients {
-            assert_eq!(
-                self.oauth.clients().create(client).await.unwrap(),
-                CreateClient::Created
-            );
+            self.create(client).await;
         }
+    }
+
+    /// Adds a client.
+    pub(crate) async fn create(&self, client: Client) {
+        let created = self.oauth.clients().create(client).await.unwrap();
+        assert_eq!(created, CreateClient::Created);
     }
 
     pub(crate) fn advance(&self, seconds: u64) {
@@ -295,6 +312,11 @@ impl Harness {
     pub(crate) async fn post_as(&self, path: &str, client: (&str, &str), form: &str) -> Answer {
         self.post_with(path, &[("authorization", &basic(client.0, client.1))], form)
             .await
+    }
+
+    /// A token request of `web`, with its secret in the header.
+    pub(crate) async fn web(&self, form: &str) -> Answer {
+        self.post_as("/auth/token", ("web", SECRET), form).await
     }
 
     /// An authorization request of `app` with further parameters, by alice.
@@ -405,6 +427,10 @@ pub(crate) fn redemption(client: &str, code: &str) -> String {
     format!(
         "grant_type=authorization_code&client_id={client}&code={code}&redirect_uri={CALLBACK}&code_verifier={VERIFIER}"
     )
+}
+
+pub(crate) fn alice() -> Subject {
+    Subject::new("alice").unwrap()
 }
 
 /// An `Authorization` header.
