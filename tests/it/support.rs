@@ -241,8 +241,13 @@ impl Harness {
                 .grant_types([])
                 .introspects(Introspects::Everything),
         ];
-        for client in clients {
-            self.create(client).await;
+        // All at once, so that a durable store syncs once or twice.
+        let created = clients.map(|client| {
+            let oauth = self.oauth.clone();
+            tokio::spawn(async move { oauth.clients().create(client).await })
+        });
+        for created in created {
+            assert_eq!(created.await.unwrap().unwrap(), CreateClient::Created);
         }
     }
 
