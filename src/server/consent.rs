@@ -60,17 +60,29 @@ async fn is_remembered(
     if !waiting.is_memorable() {
         return Ok(false);
     }
-    let digest = consent_digest(subject, &waiting.client.client_id);
+    let (digest, now) = (
+        consent_digest(subject, &waiting.client.client_id),
+        server.now(),
+    );
     let consent = server
         .records
-        .load::<record::Consent>(digest, server.now())
+        .load::<record::Consent>(digest, now)
+        .await
+        .map_err(OAuthError::unavailable)?;
+    let Some(consent) = consent.map(|read| read.record) else {
+        return Ok(false);
+    };
+    let subject_epoch = server
+        .records
+        .subject_epoch(subject, now)
         .await
         .map_err(OAuthError::unavailable)?;
     let asked = &waiting.read.record;
-    Ok(consent.is_some_and(|consent| {
-        let known = |resource| consent.record.resources.contains(resource);
-        consent.record.scope.contains_all(&asked.scope) && asked.resources.iter().all(known)
-    }))
+    let known = |resource| consent.resources.contains(resource);
+    Ok(consent.client_epoch == waiting.client.epoch
+        && consent.subject_epoch == subject_epoch
+        && consent.scope.contains_all(&asked.scope)
+        && asked.resources.iter().all(known))
 }
 
 /// Remembers a yes. If that fails, the person is asked again next time, and nothing else.
@@ -80,11 +92,28 @@ pub(crate) async fn keep_consent(server: &Inner, client: &Client, approved: Appr
         server.now(),
     );
     let Approved {
-        scope, resources, ..
+        scope,
+        resources,
+        client_epoch,
+        subject_epoch,
+        ..
     } = approved;
+    let first = record::Consent {
+        scope,
+        resources,
+        given_at: now,
+        client_epoch,
+        subject_epoch,
+    };
     let merge = |consent: &mut record::Consent| {
-        consent.scope = consent.scope.union(&scope);
-        let new = resources
+        // What was agreed to before everything was taken back does not come back with a new yes.
+        if (consent.client_epoch, consent.subject_epoch) != (client_epoch, subject_epoch) {
+            *consent = first.clone();
+            return true;
+        }
+        consent.scope = consent.scope.union(&first.scope);
+        let new = first
+            .resources
             .iter()
             .filter(|resource| !consent.resources.contains(resource))
             .cloned()
@@ -94,14 +123,11 @@ pub(crate) async fn keep_consent(server: &Inner, client: &Client, approved: Appr
     };
     let kept = match server.records.change(digest, now, merge).await {
         Ok(true) => Ok(()),
-        Ok(false) => {
-            let consent = record::Consent {
-                scope: scope.clone(),
-                resources: resources.clone(),
-                given_at: now,
-            };
-            server.records.create(digest, consent, now).await.map(drop)
-        }
+        Ok(false) => server
+            .records
+            .create(digest, first.clone(), now)
+            .await
+            .map(drop),
         Err(error) => Err(error),
     };
     if let Err(error) = kept {

@@ -140,6 +140,11 @@ pub(crate) struct Consent {
     pub(crate) scope: Scope,
     pub(crate) resources: Vec<ResourceUri>,
     pub(crate) given_at: Timestamp,
+    /// As in [`Approved`]: when either moves on, this yes is forgotten.
+    #[serde(default)]
+    pub(crate) client_epoch: u64,
+    #[serde(default)]
+    pub(crate) subject_epoch: u64,
 }
 
 /// A request that waits for its owner. Whatever the browser says later, only this counts.
