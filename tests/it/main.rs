@@ -6,10 +6,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod authorization_errors;
 mod authorize;
 mod bearer;
+mod consent;
 mod device;
+mod interaction;
 mod layers;
+mod redirect_uri;
 mod structure;
 mod support;
 mod token;

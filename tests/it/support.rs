@@ -310,6 +310,13 @@ impl Harness {
         .await
     }
 
+    /// A registration.
+    pub(crate) async fn register(&self, json: &str) -> Answer {
+        let request = Request::post("/auth/register").header("content-type", "application/json");
+        self.send(request.body(Full::from(json.to_owned())).unwrap())
+            .await
+    }
+
     /// A form with the credentials of a confidential client in the header.
     pub(crate) async fn post_as(&self, path: &str, client: (&str, &str), form: &str) -> Answer {
         self.post_with(path, &[("authorization", &basic(client.0, client.1))], form)
