@@ -127,8 +127,7 @@ async fn register(server: &Inner, request: &Request<Bytes>) -> Result<Response<B
         server.now(),
         server.address(&request_parts(request).into_parts().0),
     );
-    server.registrations.check(address, now)?;
-    server.registrations.count(address, now);
+    server.registrations.take(address, now)?;
     registration.admits(request.headers())?;
     let media_type = request
         .headers()
