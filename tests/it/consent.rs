@@ -131,13 +131,13 @@ async fn s07_of_answers_at_the_same_time_one_counts() {
     let page = server.authorize("").await;
     let answers =
         (0..16).map(|n| server.decide(&page, "alice", if n % 2 == 0 { "allow" } else { "deny" }));
-    let answers = futures(answers).await;
+    let answers = all_at_once(answers).await;
     let decided = answers.iter().filter(|answer| answer.status == 303);
     assert_eq!(decided.count(), 1, "{answers:?}");
 }
 
 /// Polls all of them in turn until each is done.
-async fn futures<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
+pub(crate) async fn all_at_once<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
     let mut all: Vec<_> = all.map(|one| (Box::pin(one), None)).collect();
     std::future::poll_fn(|cx| {
         for (future, done) in all.iter_mut().filter(|(_, done)| done.is_none()) {

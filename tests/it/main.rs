@@ -17,3 +17,4 @@ mod redirect_uri;
 mod structure;
 mod support;
 mod token;
+mod verification;
