@@ -200,6 +200,21 @@ async fn create(
     Ok(client)
 }
 
+/// Who registers what is there already has time to begin as well: a client is not given out in its last minutes.
+async fn keep(server: &Inner, client: &Client, now: Timestamp) -> Result<(), StoreError> {
+    if client.expires_at.since(now) >= UNUSED / 2 {
+        return Ok(()); // registered again and again, it is not written every time
+    }
+    let until = now.saturating_add(UNUSED);
+    let later = |client: &mut Client| {
+        let changes = client.expires_at < until;
+        client.expires_at = client.expires_at.max(until);
+        changes
+    };
+    let digest = client_digest(&client.client_id);
+    server.records.change(digest, now, later).await.map(drop)
+}
+
 /// One client for all equal registrations of public clients: agents register endlessly. The client is put there first and the
 /// pointer to it second; a pointer that leads nowhere any more is replaced.
 async fn shared(
@@ -218,6 +233,7 @@ async fn shared(
                 .map(|read| read.record)
                 .filter(|client| !client.disabled)
             {
+                keep(server, &client, now).await?;
                 return Ok(client);
             }
         }
