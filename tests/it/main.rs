@@ -9,11 +9,16 @@
 mod authorization_errors;
 mod authorize;
 mod bearer;
+mod client_metadata;
 mod consent;
 mod device;
 mod interaction;
 mod layers;
+mod pkce;
 mod redirect_uri;
+mod register;
+mod registered_client;
+mod scope;
 mod structure;
 mod support;
 mod token;
