@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod advertised;
 mod authorization_errors;
 mod authorize;
 mod bearer;
@@ -14,6 +15,7 @@ mod consent;
 mod device;
 mod interaction;
 mod layers;
+mod metadata;
 mod pkce;
 mod redirect_uri;
 mod register;
