@@ -239,7 +239,12 @@ const IDLE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How exactly that is counted.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-async fn keep_until(server: &Inner, client: &Client, until: Timestamp) -> Result<(), StoreError> {
+/// Keeps a client that registered itself, and the pointer by which an equal registration finds it, at least until then.
+pub(crate) async fn keep_until(
+    server: &Inner,
+    client: &Client,
+    until: Timestamp,
+) -> Result<(), StoreError> {
     let (records, now) = (&server.records, server.now());
     let later =
         |expires_at: &mut Timestamp| std::mem::replace(expires_at, until.max(*expires_at)) < until;

@@ -149,10 +149,12 @@ where
         cors.allow(&parts.headers, response.headers_mut());
     }
     if method == Method::HEAD {
+        // RFC 9110 §9.3.2: the header that a GET would have got. Some answers have left their body out themselves.
         let length = response.body().len();
-        response
-            .headers_mut()
-            .insert(CONTENT_LENGTH, HeaderValue::from(length));
+        if length > 0 {
+            let length = HeaderValue::from(length);
+            response.headers_mut().insert(CONTENT_LENGTH, length);
+        }
         return Ok(response.map(|_| Body::default()));
     }
     Ok(response.map(Body::ours))

@@ -6,12 +6,16 @@
     reason = "a test fails by panicking"
 )]
 
+mod advertised;
+mod authorization_errors;
 mod authorize;
 mod bearer;
 mod bodies;
 mod client_auth;
+mod client_metadata;
 mod code;
 mod confusion;
+mod consent;
 mod cors;
 mod crash;
 mod device;
@@ -19,15 +23,23 @@ mod durable;
 mod hooked;
 mod host;
 mod http;
+mod interaction;
 mod introspect;
 mod kept;
 mod layers;
 mod lifetimes;
+mod metadata;
 mod outage;
+mod pkce;
 mod policy;
 mod races;
+mod redirect_uri;
 mod refresh;
+mod register;
+mod registered_client;
 mod revoke;
+mod scope;
 mod structure;
 mod support;
 mod token;
+mod verification;
