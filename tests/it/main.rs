@@ -9,6 +9,7 @@
 mod authorize;
 mod bearer;
 mod device;
+mod in_process;
 mod layers;
 mod structure;
 mod support;
