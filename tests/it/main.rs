@@ -11,6 +11,7 @@ mod bearer;
 mod device;
 mod in_process;
 mod layers;
+mod mounts;
 mod structure;
 mod support;
 mod token;
