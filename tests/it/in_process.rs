@@ -356,7 +356,7 @@ async fn what_is_no_access_token_of_ours_is_401() {
     assert_eq!(node.status(&access_token).await, 200);
 }
 
-// req: 7009-2.2.1-2
+// req: http-err-3
 #[tokio::test]
 async fn a_store_that_is_down_is_503_for_the_cold_and_nothing_for_the_warm() {
     let node = Node::new().await;

@@ -9,9 +9,11 @@
 mod authorize;
 mod bearer;
 mod device;
+mod endpoints_layer;
 mod in_process;
 mod layers;
 mod mounts;
+mod passthrough;
 mod structure;
 mod support;
 mod token;
