@@ -31,10 +31,12 @@ struct State {
     asked: AtomicUsize,
     is_down: AtomicBool,
     /// The next read of this kind is held after it was made: who holds it is told, and says when it goes on.
-    held: Mutex<Option<(Kind, oneshot::Sender<()>, oneshot::Receiver<()>)>>,
+    held: Mutex<Option<Held>>,
     feed: Mutex<Feed>,
     feed_changed: Notify,
 }
+
+type Held = (Kind, oneshot::Sender<()>, oneshot::Receiver<()>);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 enum Feed {
