@@ -168,7 +168,7 @@ async fn rfc6749_4_1_2_a_code_lives_a_minute_and_can_be_given_no_more_than_ten()
     }
 }
 
-// req: http-method-1, 9700-2.6-7, http-cors-1, con-cors-1
+// req: oauth21-3.1-1, 9700-2.6-7, http-cors-1, con-cors-1
 #[tokio::test]
 async fn rfc9700_2_6_pages_of_other_origins_cannot_call_the_endpoints_that_people_see() {
     let server = Harness::with(|builder| builder.browser_clients(["*"])).await;
@@ -232,6 +232,63 @@ async fn s24_iss_is_the_issuer_of_the_metadata_byte_for_byte_whatever_the_host_h
             assert_eq!(answer.parameter("iss").as_deref(), Some(issuer));
         }
     }
+}
+
+// req: 9700-4.12-2, oauth21-7.5.3-1, 9700-2.1-4, mcp-gen-9
+#[tokio::test]
+async fn rfc9700_4_12_an_answer_to_a_form_goes_on_by_303_and_takes_nothing_of_the_form_along() {
+    let server = Harness::new().await;
+    for decision in ["allow", "deny"] {
+        let page = server.authorize("&state=s1").await;
+        let (id, csrf) = (page.hidden("interaction"), page.hidden("csrf"));
+        let form = format!("interaction={id}&csrf={csrf}&decision={decision}&password=hunter2");
+        let answer = server.submit("/auth/authorize", "bob", &form).await;
+        assert_eq!(answer.status, 403);
+        let answer = server.submit("/auth/authorize", "alice", &form).await;
+        assert_eq!(answer.status, 303);
+        for secret in ["hunter2", &*id, &*csrf] {
+            assert!(!answer.location().contains(secret), "{answer:?}");
+        }
+        assert_eq!(answer.parameter("iss").as_deref(), Some(ISSUER));
+        let app = "app".parse().unwrap();
+        assert!(server.oauth.clients().revoke_tokens(&app).await.unwrap());
+    }
+}
+
+// req: 6749-A-1, 6749-3.2-1, oauth21-10-1
+#[tokio::test]
+async fn s21_no_character_in_any_parameter_makes_more_of_it_than_an_error() {
+    let server = Harness::new().await;
+    for text in [
+        "%01",
+        "%7F",
+        "%C3%A9",
+        "%E2%80%AE",
+        "%F0%9F%98%80",
+        "%0D%0A",
+    ] {
+        let page = server
+            .get(&changed(&[("client_id", Some(text))]), None)
+            .await;
+        page.page(400);
+        let code = server.redeem(text).await;
+        code.error(400, "invalid_grant");
+        server.refresh(text, "").await.error(400, "invalid_grant");
+        let client = format!("grant_type=client_credentials&client_id={text}&client_secret={text}");
+        let client = server.post("/auth/token?tenant=a", &client).await;
+        client.error(401, "invalid_client");
+    }
+    for gone in ["password", "implicit"] {
+        let form = format!("grant_type={gone}&client_id=app&username=alice&password=x");
+        let answer = server.post("/auth/token", &form).await;
+        answer.error(400, "unsupported_grant_type");
+    }
+    assert!(
+        builder()
+            .path(tower_oauth::server::Endpoint::Token, "/t#x")
+            .build()
+            .is_err()
+    );
 }
 
 // req: 6749-10.2-1, 6749-2.1-1

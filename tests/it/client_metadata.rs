@@ -7,7 +7,7 @@ use tower_oauth::types::{GrantType, RegisteredBy};
 use crate::register::{PUBLIC, body, open, refused, with};
 use crate::support::{CALLBACK, DEVICE_CODE, Harness, NOW, authorization_request};
 
-// req: 7591-2-5, 7591-2-7, 7591-2-12, 7591-2-3
+// req: 7591-2-5, 7591-2-7, 7591-2-12, tol-reg-1
 #[tokio::test]
 async fn rfc7591_2_what_is_left_out_gets_its_default_and_the_answer_says_so() {
     let server = open().await;
@@ -65,7 +65,7 @@ async fn rfc7591_3_2_1_all_that_was_registered_is_told() {
     assert_eq!(client.client_name(), Some("Harbor"));
 }
 
-// req: 7591-2-17, 7591-2.3-2, 7591-PROJ-2, 9700-2.6-2
+// req: 9700-4.15.1-1, 7591-2.3-2, 7591-PROJ-2, 9700-2.6-2
 #[tokio::test]
 async fn s11_what_a_client_may_not_choose_or_we_do_not_know_is_ignored() {
     let server = open().await;

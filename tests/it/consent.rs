@@ -230,7 +230,7 @@ async fn s14_every_page_is_kept_by_nobody_framed_by_nobody_and_runs_nothing() {
     }
 }
 
-// req: 7591-2.2-3, 7591-5-7
+// req: 7591-2.2-3
 #[tokio::test]
 async fn s14_hostile_texts_are_shown_as_texts() {
     let probes = [

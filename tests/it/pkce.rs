@@ -1,6 +1,8 @@
 //! Proof key for code exchange, at the authorization endpoint.
 
-use crate::support::{CHALLENGE, Harness, changed, redemption};
+use tower_oauth::types::Client;
+
+use crate::support::{CALLBACK, CHALLENGE, Harness, SECRET, changed, redemption};
 
 // req: 7636-4.2-4, 7636-4.3-1, 7636-4.3-2, 7636-4.3-3
 #[tokio::test]
@@ -92,4 +94,27 @@ async fn s03_a_code_is_bound_to_its_challenge_and_does_not_tell_it() {
     refused.error(400, "invalid_grant");
     let code = server.code_for("app", "").await;
     assert_eq!(server.redeem(&code).await.status, 200);
+}
+
+// req: 7636-4.2-3, 9700-2.1.1-1, 8252-8.1-1
+#[tokio::test]
+async fn rfc7636_4_2_s256_works_for_every_kind_of_client() {
+    let server = Harness::new().await;
+    let native = Client::public("native".parse().unwrap())
+        .redirect_uri("http://127.0.0.1/cb".parse().unwrap());
+    server.oauth.clients().create(native).await.unwrap();
+    for (client, uri, secret) in [
+        ("app", CALLBACK, None),
+        ("web", CALLBACK, Some(SECRET)),
+        ("native", "http://127.0.0.1:7/cb", None),
+    ] {
+        let request = changed(&[("client_id", Some(client)), ("redirect_uri", Some(uri))]);
+        let code = server.allow(&request).await.parameter("code").unwrap();
+        let form = redemption(client, &code).replace(CALLBACK, uri);
+        let answer = match secret {
+            None => server.post("/auth/token", &form).await,
+            Some(secret) => server.post_as("/auth/token", (client, secret), &form).await,
+        };
+        assert_eq!(answer.status, 200, "{client}: {answer:?}");
+    }
 }

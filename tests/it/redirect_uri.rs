@@ -25,7 +25,7 @@ fn to(redirect_uri: Option<&str>) -> String {
     ])
 }
 
-// req: 6749-3.1.2.3-2, 6749-3.1.2.3-3, 9700-4.1.3-1, 9700-2.1-1
+// req: 6749-3.1.2.3-2, 6749-3.1.2.3-3, 9700-4.1.3-1, oauth21-2.3.1-1
 #[tokio::test]
 async fn s01_a_redirect_uri_is_the_registered_one_byte_for_byte() {
     let server = with_client(&["https://app.harbor.test/cb?x=1&y=%7E"]).await;

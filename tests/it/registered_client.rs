@@ -8,14 +8,14 @@ use crate::support::{CALLBACK, Harness, NOW, VERIFIER, authorization_request, ch
 
 const DAY: u64 = 24 * 3600;
 
-// req: 7591-5-5
+// req: 7591-5-5, 7591-5-7, mcp-gen-1
 #[tokio::test]
 async fn rfc7591_5_a_registered_client_goes_through_the_whole_code_flow_and_nobody_vouches_for_it()
 {
     let server = open().await;
     for method in ["none", "client_secret_basic", "client_secret_post"] {
         let members = format!(
-            r#""token_endpoint_auth_method":"{method}","client_name":"Your Bank","grant_types":["authorization_code","refresh_token"]"#
+            r#""token_endpoint_auth_method":"{method}","client_name":"Your Bank","logo_uri":"https://evil.test/logo","client_uri":"https://evil.test","grant_types":["authorization_code","refresh_token"]"#
         );
         let told = with(&server, &members).await.json();
         let id = told["client_id"].as_str().unwrap();
@@ -27,6 +27,7 @@ async fn rfc7591_5_a_registered_client_goes_through_the_whole_code_flow_and_nobo
                 .contains("Nobody has vouched for this application.")
         );
         assert!(page.text().contains("<bdi>app.harbor.test</bdi>"));
+        assert!(!page.text().contains("evil.test") && !page.text().contains("<img"));
         let code = server
             .decide(&page, "alice", "allow")
             .await

@@ -127,7 +127,7 @@ async fn rfc8707_2_1_tokens_are_meant_for_the_resources_that_were_asked_for_and_
     unknown.redirected_error("invalid_target");
 }
 
-// req: mcp-res-3, 8707-3-1, tol-resource-1
+// req: mcp-res-3, 8707-3-1, tol-resource-1, 8707-PROJ-2
 #[tokio::test]
 async fn mcp_a_resource_may_be_written_with_capitals_in_scheme_and_host_and_is_ignored_where_none_is_known()
  {
