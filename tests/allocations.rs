@@ -1,4 +1,5 @@
-//! What a request costs whose token is known: nothing in our check, and what `http::Extensions` takes to hold the answer.
+//! What a request costs whose token is known: nothing in our check, and what `http::Extensions` takes to hold the answer. And what a
+//! request costs that is none of ours: nothing.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::convert::Infallible;
@@ -8,12 +9,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use http::{Request, Response};
+use http_body_util::Empty;
 use tower::{Layer as _, Service};
 use tower_oauth::resource::{
     AccessToken, BearerToken, Facts, Issuer, NotActive, OwnedToken, ResourceServer, TokenFacts,
     Unavailable, Validator,
 };
-use tower_oauth::types::{ManualClock, Subject, Timestamp};
+use tower_oauth::types::{Client, GrantType, ManualClock, Secret, Subject, Timestamp};
+use tower_oauth::{AuthorizationServer, server::Endpoints};
 
 struct OneToken(Arc<TokenFacts>);
 
@@ -34,7 +37,7 @@ impl Validator for OneToken {
 #[derive(Clone)]
 struct Quiet;
 
-impl Service<Request<()>> for Quiet {
+impl<B> Service<Request<B>> for Quiet {
     type Response = Response<()>;
     type Error = Infallible;
     type Future = Ready<Result<Response<()>, Infallible>>;
@@ -43,7 +46,7 @@ impl Service<Request<()>> for Quiet {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: Request<()>) -> Self::Future {
+    fn call(&mut self, _: Request<B>) -> Self::Future {
         ready(Ok(Response::new(())))
     }
 }
@@ -115,4 +118,71 @@ fn a_warm_check_allocates_nothing_but_the_entry_in_the_extensions() {
             assert_eq!(check.count_total, 0, "{token}, {issuers} issuers");
         }
     }
+}
+
+fn oauth() -> AuthorizationServer {
+    AuthorizationServer::builder("https://as0.example")
+        .resource("https://api.example", ["a", "b"])
+        .login("/login", |_| None)
+        .clock(ManualClock::new(Timestamp::from_secs(1000)))
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn a_warm_token_of_the_same_process_costs_no_more() {
+    let oauth = oauth();
+    let client = Client::confidential("c".parse().unwrap(), &Secret::new("s"))
+        .grant_types([GrantType::ClientCredentials]);
+    finished(oauth.clients().create(client)).unwrap();
+    let form = "grant_type=client_credentials&client_id=c&client_secret=s&scope=a";
+    let request = Request::post("/auth/token")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(form.to_owned())
+        .unwrap();
+    let response = finished(oauth.service().call(request)).unwrap();
+    let body = finished(http_body_util::BodyExt::collect(response.into_body())).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&body.to_bytes()).unwrap();
+    let token = json["access_token"].as_str().unwrap();
+
+    let api = ResourceServer::builder("https://api.example")
+        .issuer(Issuer::in_process(&oauth))
+        .clock(ManualClock::new(Timestamp::from_secs(1000)))
+        .build()
+        .unwrap();
+    assert!(finished(api.authenticate(token)).is_ok());
+    // Now and then the cache puts itself in order, which is no matter of a single request.
+    let check = (0..3).map(|_| {
+        let check = allocation_counter::measure(|| {
+            assert!(finished(api.authenticate(token)).is_ok());
+        });
+        check.count_total
+    });
+    assert_eq!(check.min(), Some(0));
+}
+
+#[test]
+fn foreign_traffic_passes_the_endpoints_without_an_allocation() {
+    let oauth = oauth();
+    let send = |mut service: Endpoints<Quiet>| {
+        for (method, path) in [
+            ("GET", "/"),
+            ("GET", "/notes?page=2"),
+            ("POST", "/auth/tokens"),
+            ("OPTIONS", "/notes"),
+        ] {
+            let request = Request::builder().method(method).uri(path);
+            let request = request.body(Empty::<bytes::Bytes>::new()).unwrap();
+            let counted = allocation_counter::measure(|| {
+                let response = finished(service.call(request)).unwrap();
+                assert_eq!(response.status(), 200);
+            });
+            assert_eq!(counted.count_total, 0, "{method} {path}");
+        }
+        // Routers clone a service for each request.
+        let clone = allocation_counter::measure(|| drop(service.clone()));
+        assert_eq!(clone.count_total, 0);
+    };
+    send(oauth.layer().layer(Quiet));
+    send(oauth.layer().layer(Quiet).nested_at("/auth"));
 }

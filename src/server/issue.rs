@@ -49,17 +49,6 @@ pub(crate) async fn allow(
     grant_type: GrantType,
     issue: Issue,
 ) -> Result<Allowed, OAuthError> {
-    // RFC 6749 §5.1: an answer without a scope says that the client has what it asked for.
-    let has_left = |scope: &Scope| {
-        if scope.is_empty() && server.config.catalog.has_scopes() {
-            return Err(OAuthError::new(
-                ErrorCode::InvalidScope,
-                "Nothing is left of the scope",
-            ));
-        }
-        Ok(())
-    };
-    has_left(&issue.scope)?;
     let issuance = Issuance {
         grant_type,
         client,
@@ -70,7 +59,13 @@ pub(crate) async fn allow(
     match server.config.policy.issue(issuance).await {
         Verdict::Allow { scope, claims } => {
             let scope = issue.scope.intersection(&scope);
-            has_left(&scope)?;
+            // RFC 6749 §5.1: an answer without a scope says that the client has what it asked for.
+            if scope.is_empty() && server.config.catalog.has_scopes() {
+                return Err(OAuthError::new(
+                    ErrorCode::InvalidScope,
+                    "Nothing is left of the scope",
+                ));
+            }
             Ok(Allowed {
                 issue: Issue { scope, ..issue },
                 claims,
@@ -239,7 +234,12 @@ const IDLE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How exactly that is counted.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-async fn keep_until(server: &Inner, client: &Client, until: Timestamp) -> Result<(), StoreError> {
+/// Keeps a client that registered itself, and the pointer by which an equal registration finds it, at least until then.
+pub(crate) async fn keep_until(
+    server: &Inner,
+    client: &Client,
+    until: Timestamp,
+) -> Result<(), StoreError> {
     let (records, now) = (&server.records, server.now());
     let later =
         |expires_at: &mut Timestamp| std::mem::replace(expires_at, until.max(*expires_at)) < until;

@@ -1,9 +1,11 @@
 //! Tower: the only place that knows HTTP bodies and inner services.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::{Future, Ready, poll_fn, ready};
 use std::mem;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -45,7 +47,8 @@ impl<S> Layer<S> for EndpointsLayer {
 pub struct Endpoints<S> {
     inner: S,
     server: AuthorizationServer,
-    prefix: String,
+    /// Below a router: what it has left of our paths.
+    nested: Option<Arc<HashMap<String, Route>>>,
 }
 
 impl<S> Endpoints<S> {
@@ -53,23 +56,37 @@ impl<S> Endpoints<S> {
         Self {
             inner,
             server,
-            prefix: String::new(),
+            nested: None,
         }
     }
 
     /// Says which prefix a router has taken away from the paths before they come here: `/auth` for a service below
     /// `nest_service("/auth", …)`.
     #[must_use]
-    pub fn nested_at(mut self, prefix: impl Into<String>) -> Self {
-        self.prefix = prefix.into();
+    pub fn nested_at(mut self, prefix: impl AsRef<str>) -> Self {
+        let prefix = prefix.as_ref();
+        let left = |path: &str| {
+            let left = path.strip_prefix(prefix.trim_end_matches('/'))?;
+            match left {
+                "" => Some("/".to_owned()),
+                left => left.starts_with('/').then(|| left.to_owned()),
+            }
+        };
+        let ours = self.server.0.routes.iter();
+        let nested: HashMap<_, _> = ours
+            .filter_map(|(path, route)| Some((left(path)?, *route)))
+            .collect();
+        if nested.is_empty() {
+            tracing::error!(%prefix, "nested_at: none of the server's paths is below this prefix");
+        }
+        self.nested = Some(Arc::new(nested));
         self
     }
 
+    /// What stands at a path; one look-up, and nothing else is done for traffic that is not ours.
     fn route(&self, path: &str) -> Option<Route> {
-        if self.prefix.is_empty() {
-            return self.server.0.route(path);
-        }
-        self.server.0.route(&format!("{}{path}", self.prefix))
+        let routes = self.nested.as_deref();
+        routes.unwrap_or(&self.server.0.routes).get(path).copied()
     }
 }
 
@@ -149,10 +166,12 @@ where
         cors.allow(&parts.headers, response.headers_mut());
     }
     if method == Method::HEAD {
+        // RFC 9110 §9.3.2: the header that a GET would have got. Some answers have left their body out themselves.
         let length = response.body().len();
-        response
-            .headers_mut()
-            .insert(CONTENT_LENGTH, HeaderValue::from(length));
+        if length > 0 {
+            let length = HeaderValue::from(length);
+            response.headers_mut().insert(CONTENT_LENGTH, length);
+        }
         return Ok(response.map(|_| Body::default()));
     }
     Ok(response.map(Body::ours))

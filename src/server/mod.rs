@@ -255,11 +255,6 @@ impl Inner {
         self.clock.now()
     }
 
-    /// What stands at a path; one look-up, and nothing else is done for traffic that is not ours.
-    fn route(&self, path: &str) -> Option<Route> {
-        self.routes.get(path).copied()
-    }
-
     /// Answers a request to an endpoint of ours.
     async fn answer(self: &Arc<Self>, route: Route, request: &Request<Bytes>) -> Answer {
         tasks::start(self);

@@ -7,6 +7,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::approve::request_parts;
+use super::issue::keep_until;
 use super::throttle::Limit;
 use super::{Answer, Inner};
 use crate::protocol::error::{ErrorCode, OAuthError, json};
@@ -125,8 +126,7 @@ async fn register(server: &Inner, request: &Request<Bytes>) -> Result<Response<B
         server.now(),
         server.address(&request_parts(request).into_parts().0),
     );
-    server.registrations.check(address, now)?;
-    server.registrations.count(address, now);
+    server.registrations.take(address, now)?;
     registration.admits(request.headers())?;
     let media_type = request
         .headers()
@@ -215,6 +215,10 @@ async fn shared(server: &Inner, metadata: &ClientMetadata) -> Result<Client, Sto
                 .map(|read| read.record)
                 .filter(|client| !client.disabled)
             {
+                // Who registers what is there already has time to begin as well; again and again, it is not written every time.
+                if client.expires_at.since(now) < UNUSED / 2 {
+                    keep_until(server, &client, now.saturating_add(UNUSED)).await?;
+                }
                 return Ok(client);
             }
         }

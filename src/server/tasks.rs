@@ -16,12 +16,15 @@ const PURGE: (Duration, u32) = (Duration::from_secs(60), 1000);
 /// How long to wait after a feed that failed.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Starts them, once, where there is a runtime.
+/// Starts them, once, as soon as there is a runtime.
 pub(crate) fn start(server: &Arc<Inner>) {
+    if server.tasks.get().is_some() {
+        return;
+    }
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return;
+    };
     server.tasks.get_or_init(|| {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return;
-        };
         runtime.spawn(until_dropped(
             server.alive.subscribe(),
             purge(Arc::downgrade(server)),

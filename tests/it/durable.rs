@@ -156,11 +156,7 @@ async fn a_device_code_is_told_and_redeemed_after_its_commits() {
     let page = server.enter(&told.member("user_code"), "alice").await;
     let asked = Box::pin(server.decide(&page, "alice", "allow"));
     let (done, commits) = answered_after_its_commits(&store, asked).await;
-    assert_eq!(
-        (done.status.as_u16(), commits),
-        (200, 2),
-        "device, interaction"
-    );
+    assert_eq!((done.status.as_u16(), commits), (200, 2), "device, request");
     let device_code = told.member("device_code");
     let (answer, commits) =
         answered_after_its_commits(&store, Box::pin(server.poll(&device_code))).await;

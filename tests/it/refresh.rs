@@ -166,6 +166,29 @@ async fn rfc9700_4_14_a_refresh_token_dies_when_it_is_not_used_for_14_days() {
     server.refresh(&used, "").await.pair();
 }
 
+// req: 9700-4.14.2-6
+#[tokio::test]
+async fn an_access_token_outlives_a_refresh_token_that_is_not_used() {
+    let server = Harness::with(|builder| {
+        let hour = Duration::from_secs(3600);
+        let builder = builder.access_token_lifetime(hour);
+        builder.refresh_token_lifetime(Duration::from_secs(100))
+    })
+    .await;
+    let (access, refresh) = server.tokens("").await.pair();
+    server.advance(99);
+    let (_, refresh) = server.refresh(&refresh, "").await.pair();
+    server.advance(100);
+    server
+        .refresh(&refresh, "")
+        .await
+        .error(400, "invalid_grant");
+    server.advance(3600 - 200);
+    assert!(server.is_active(&access).await);
+    server.advance(1);
+    assert!(!server.is_active(&access).await);
+}
+
 #[tokio::test]
 async fn a_grant_ends_after_90_days_however_often_it_is_used() {
     let server = Harness::new().await;

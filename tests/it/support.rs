@@ -177,6 +177,18 @@ impl Harness {
     pub(crate) async fn with(
         more: impl FnOnce(AuthorizationServerBuilder) -> AuthorizationServerBuilder,
     ) -> Self {
+        Self::build(builder(), more).await
+    }
+
+    /// A server that is built in another way.
+    pub(crate) async fn of(builder: AuthorizationServerBuilder) -> Self {
+        Self::build(builder, |builder| builder).await
+    }
+
+    async fn build(
+        builder: AuthorizationServerBuilder,
+        more: impl FnOnce(AuthorizationServerBuilder) -> AuthorizationServerBuilder,
+    ) -> Self {
         let clock = ManualClock::new(NOW);
         let (builder, files) = match std::env::var("TEST_STORE").as_deref() {
             Ok("sqlite") => {
@@ -184,9 +196,9 @@ impl Harness {
                 let store = tower_oauth::SqliteStore::open(files.path().join("oauth.db"))
                     .await
                     .unwrap();
-                (builder().store(store), Some(Arc::new(files)))
+                (builder.store(store), Some(Arc::new(files)))
             }
-            Ok("memory") | Err(_) => (builder().store(MemoryStore::new()), None),
+            Ok("memory") | Err(_) => (builder.store(MemoryStore::new()), None),
             Ok(other) => panic!("TEST_STORE={other} is not known: memory or sqlite"),
         };
         let oauth = more(builder.clock(clock.clone())).build().unwrap();
@@ -242,13 +254,8 @@ impl Harness {
                 .introspects(Introspects::Everything),
         ];
         // All at once, so that a durable store syncs once or twice.
-        let created = clients.map(|client| {
-            let oauth = self.oauth.clone();
-            tokio::spawn(async move { oauth.clients().create(client).await })
-        });
-        for created in created {
-            assert_eq!(created.await.unwrap().unwrap(), CreateClient::Created);
-        }
+        let [app, web, tv, rs, all] = clients.map(|client| self.create(client));
+        tokio::join!(app, web, tv, rs, all);
     }
 
     /// Adds a client.
@@ -263,7 +270,40 @@ impl Harness {
 
     /// Sends any request to the server.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
-        Answer::of(self.oauth.service().oneshot(request).await.unwrap()).await
+        let answer = self.oauth.service().oneshot(request).await.unwrap();
+        self.sent_to_a_known_place(answer).await
+    }
+
+    /// Reads an answer. Whatever a test is about: a browser is sent on by 303 alone, to a registered address or a path of ours (S2).
+    pub(crate) async fn sent_to_a_known_place<B>(&self, answer: Response<B>) -> Answer
+    where
+        B: http_body::Body,
+        B::Error: std::fmt::Debug,
+    {
+        let answer = Answer::of(answer).await;
+        let Some(location) = answer.headers.get("location") else {
+            assert!(!answer.status.is_redirection() || answer.status == 304);
+            return answer;
+        };
+        assert_eq!(answer.status, 303, "{answer:?}");
+        let location = location.to_str().unwrap();
+        if location.starts_with('/') {
+            assert!(!location.starts_with("//") && !location.contains('\\'));
+            return answer;
+        }
+        let ours = ["?code=", "&code=", "?error=", "&error="];
+        let places = ours.iter().filter_map(|begin| location.find(begin));
+        let address = &location[..places.min().unwrap_or(location.len())];
+        let Ok(clients) = self.oauth.clients().list().await else {
+            assert_eq!(
+                address, CALLBACK,
+                "the store is down, and this is the one that the tests register"
+            );
+            return answer;
+        };
+        let mut registered = clients.iter().flat_map(Client::redirect_uris);
+        assert!(registered.any(|uri| uri.matches(address)), "{location}");
+        answer
     }
 
     /// A GET by somebody who is signed in, or by nobody.
@@ -272,14 +312,9 @@ impl Harness {
         if let Some(user) = user {
             request = request.header("x-user", user);
         }
-        Answer::of(
-            self.oauth
-                .service()
-                .oneshot(request.body(Empty::<Bytes>::new()).unwrap())
-                .await
-                .unwrap(),
-        )
-        .await
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        let answer = self.oauth.service().oneshot(request).await.unwrap();
+        self.sent_to_a_known_place(answer).await
     }
 
     /// A form, as a program posts it.
@@ -313,6 +348,13 @@ impl Harness {
         .await
     }
 
+    /// A registration.
+    pub(crate) async fn register(&self, json: &str) -> Answer {
+        let request = Request::post("/auth/register").header("content-type", "application/json");
+        self.send(request.body(Full::from(json.to_owned())).unwrap())
+            .await
+    }
+
     /// A form with the credentials of a confidential client in the header.
     pub(crate) async fn post_as(&self, path: &str, client: (&str, &str), form: &str) -> Answer {
         self.post_with(path, &[("authorization", &basic(client.0, client.1))], form)
@@ -340,14 +382,23 @@ impl Harness {
         self.submit("/auth/authorize", user, &form).await
     }
 
+    /// The authorization response to a request of which alice allows all.
+    pub(crate) async fn allow(&self, request: &str) -> Answer {
+        let answer = self.get(request, Some("alice")).await;
+        self.allowed(answer).await
+    }
+
+    /// The answer itself, or if it is a consent page: what comes of alice's yes.
+    pub(crate) async fn allowed(&self, answer: Answer) -> Answer {
+        if answer.status == 200 {
+            return self.decide(&answer, "alice", "allow").await;
+        }
+        answer
+    }
+
     /// A code that alice gave to a client.
     pub(crate) async fn code_for(&self, client: &str, more: &str) -> String {
-        let mut answer = self
-            .get(&authorization_request(client, more), Some("alice"))
-            .await;
-        if answer.status == 200 {
-            answer = self.decide(&answer, "alice", "allow").await;
-        }
+        let answer = self.allow(&authorization_request(client, more)).await;
         answer
             .parameter("code")
             .unwrap_or_else(|| panic!("no code in {answer:?}"))
@@ -425,6 +476,23 @@ pub(crate) fn authorization_request(client: &str, more: &str) -> String {
         "/auth/authorize?response_type=code&client_id={client}&redirect_uri=https%3A%2F%2Fapp.harbor.test%2Fcb\
          &code_challenge={CHALLENGE}&code_challenge_method=S256{more}"
     )
+}
+
+/// The URL of an authorization request of `app` in which parameters are changed, added, or left out with `None`; values stand as
+/// they are written in a URL.
+pub(crate) fn changed(changes: &[(&str, Option<&str>)]) -> String {
+    let request = authorization_request("app", "&state=s1");
+    let (path, query) = request.split_once('?').unwrap();
+    let is_changed = |pair: &&str| {
+        let name = pair.split('=').next();
+        changes.iter().any(|(changed, _)| Some(*changed) == name)
+    };
+    let kept = query.split('&').filter(|pair| !is_changed(pair));
+    let new = changes
+        .iter()
+        .filter_map(|(name, value)| value.map(|value| format!("{name}={value}")));
+    let pairs: Vec<_> = kept.map(ToOwned::to_owned).chain(new).collect();
+    format!("{path}?{}", pairs.join("&"))
 }
 
 /// The form that redeems a code.
