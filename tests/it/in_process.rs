@@ -15,7 +15,7 @@ use tower_oauth::resource::{AccessToken, Issuer, Refusal, ResourceServer};
 use tower_oauth::store::{
     Changes, Cursor, Insert, Key, Kind, Listing, Page, Record, Replace, Store, StoreError, Version,
 };
-use tower_oauth::types::{Claims, Subject, Timestamp};
+use tower_oauth::types::{Claims, ManualClock, Subject, Timestamp};
 use tower_oauth::{AuthorizationServer, Issuance, MemoryStore, Policy, Verdict};
 
 use crate::support::{Answer, FILES, Harness, ISSUER, LEDGER, NOW, SECRET, builder};
@@ -154,7 +154,8 @@ struct Node {
 impl Node {
     async fn new() -> Self {
         let store = Watched::default();
-        let server = Harness::with(|builder| builder.store(store.clone())).await;
+        let server = Harness::on(store.clone(), &ManualClock::new(NOW), |builder| builder);
+        server.create_clients().await;
         let ledger = resource(&server, LEDGER);
         Self {
             server,
