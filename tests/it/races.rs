@@ -142,7 +142,9 @@ async fn s04_of_fifty_who_redeem_a_code_one_wins_and_loses_it_to_the_replay() {
         let (seen, answered) = (Arc::clone(&seen), Arc::clone(&answered));
         async move {
             match look {
-                Some(look) if look < CALLERS => drop(seen.wait().await),
+                Some(look) if look < CALLERS => {
+                    seen.wait().await;
+                }
                 Some(_) => drop(answered.acquire().await.unwrap()),
                 None => {}
             }

@@ -253,9 +253,9 @@ impl Harness {
                 .grant_types([])
                 .introspects(Introspects::Everything),
         ];
-        for client in clients {
-            self.create(client).await;
-        }
+        // All at once, so that a durable store syncs once or twice.
+        let [app, web, tv, rs, all] = clients.map(|client| self.create(client));
+        tokio::join!(app, web, tv, rs, all);
     }
 
     /// Adds a client.

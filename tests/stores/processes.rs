@@ -72,7 +72,20 @@ async fn another_process_is_refused_until_the_first_is_killed() {
 #[tokio::test]
 async fn what_was_answered_survives_the_killing_of_the_process() {
     if let Some(path) = as_other() {
-        return write_until_killed(&path).await;
+        let store = SqliteStore::open(path).await.unwrap();
+        let mut tasks = tokio::task::JoinSet::new();
+        for task in 0..8 {
+            let store = store.clone();
+            tasks.spawn(async move {
+                for number in 0.. {
+                    let number = task * 1_000_000 + number;
+                    let put = store.insert(key(number), record("1"), now()).await.unwrap();
+                    assert!(matches!(put, Insert::Inserted(_)));
+                    println!("other: answered {number}");
+                }
+            });
+        }
+        return drop(tasks.join_all().await); // never: it is killed
     }
     let (_folder, path) = file();
     let (mut writer, mut says) = other(
@@ -93,21 +106,4 @@ async fn what_was_answered_survives_the_killing_of_the_process() {
         let found = store.get(key(number.parse().unwrap())).await.unwrap();
         assert!(found.is_some(), "{answer}, but it is gone");
     }
-}
-
-async fn write_until_killed(path: &Path) {
-    let store = SqliteStore::open(path).await.unwrap();
-    let mut tasks = tokio::task::JoinSet::new();
-    for task in 0..8 {
-        let store = store.clone();
-        tasks.spawn(async move {
-            for number in 0.. {
-                let number = task * 1_000_000 + number;
-                let put = store.insert(key(number), record("1"), now()).await.unwrap();
-                assert!(matches!(put, Insert::Inserted(_)));
-                println!("other: answered {number}");
-            }
-        });
-    }
-    tasks.join_all().await;
 }
