@@ -54,6 +54,12 @@ impl Catalog {
             })
     }
 
+    /// Whether there is any scope at all.
+    pub(crate) fn has_scopes(&self) -> bool {
+        let mut all = self.resources.iter().map(|resource| &resource.scope);
+        !self.general.is_empty() || all.any(|scope| !scope.is_empty())
+    }
+
     /// What a client asks for at the start of a grant: scopes that exist and that it may have, resources that are known.
     pub(crate) fn resolve(
         &self,
@@ -102,14 +108,16 @@ impl Catalog {
         let audience = if asked.resources.is_empty() || self.resources.is_empty() {
             resources.to_vec()
         } else {
-            let granted =
-                |asked: &ResourceUri| resources.iter().find(|granted| *granted == asked).cloned();
-            let audience = asked
-                .resources
-                .iter()
-                .map(granted)
-                .collect::<Option<Vec<_>>>();
-            audience.ok_or(invalid_target("The resource was not part of the grant"))?
+            let mut audience: Vec<ResourceUri> = Vec::with_capacity(resources.len());
+            for uri in &asked.resources {
+                let granted = resources.iter().find(|granted| *granted == uri);
+                let uri =
+                    granted.ok_or(invalid_target("The resource was not part of the grant"))?;
+                if !audience.contains(uri) {
+                    audience.push(uri.clone());
+                }
+            }
+            audience
         };
         let scope = match &asked.scope {
             None => scope,

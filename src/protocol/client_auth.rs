@@ -27,18 +27,29 @@ pub(crate) struct Credentials {
 impl Credentials {
     /// Reads them from a request; one method at most (RFC 6749 §2.3).
     pub(crate) fn read(headers: &HeaderMap, form: &Form<'_>) -> Result<Self, OAuthError> {
+        let missing = OAuthError::invalid_request("client_id is missing");
+        Self::read_if_any(headers, form)?.ok_or(missing)
+    }
+
+    /// As [`read`](Self::read); `None` if nothing of the kind was sent.
+    pub(crate) fn read_if_any(
+        headers: &HeaderMap,
+        form: &Form<'_>,
+    ) -> Result<Option<Self>, OAuthError> {
         let body_id = form.one("client_id")?;
         let body_secret = form.one("client_secret")?;
         let mut fields = headers.get_all(AUTHORIZATION).iter();
         let Some(field) = fields.next() else {
-            let client_id = body_id.ok_or(OAuthError::invalid_request("client_id is missing"))?;
+            let Some(client_id) = body_id else {
+                return Ok(None);
+            };
             let client_id = client_id
                 .parse()
                 .map_err(|_| OAuthError::invalid_client())?;
-            return Ok(Self {
+            return Ok(Some(Self {
                 client_id,
                 secret: body_secret.map(Secret::new),
-            });
+            }));
         };
         if fields.next().is_some() {
             return Err(OAuthError::invalid_request(
@@ -60,10 +71,10 @@ impl Credentials {
                 "client_id differs from the Authorization header",
             ));
         }
-        Ok(Self {
+        Ok(Some(Self {
             client_id,
             secret: Some(secret),
-        })
+        }))
     }
 
     /// Whether they prove that the request comes from this client. An unknown client takes the same time as a wrong secret.

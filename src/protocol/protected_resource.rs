@@ -101,7 +101,9 @@ impl Document {
                 // The asterisk stands for all but `Authorization`; the last is named for readers that do not know the asterisk.
                 headers.insert(
                     ACCESS_CONTROL_ALLOW_HEADERS,
-                    HeaderValue::from_static("*, authorization, mcp-protocol-version"),
+                    HeaderValue::from_static(
+                        "*, authorization, content-type, mcp-protocol-version",
+                    ),
                 );
                 headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600"));
                 headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));

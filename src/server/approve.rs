@@ -164,11 +164,16 @@ pub(crate) async fn approve(
         Ok(epoch) => epoch,
         Err(error) => return waiting.refuse(server, &OAuthError::unavailable(error)),
     };
+    let scope = approval.scope.map_or_else(
+        || asked.scope.clone(),
+        |scope| asked.scope.intersection(&scope),
+    );
+    // RFC 6749 §3.3: a client must be told what it got less, and `scope` cannot say "nothing".
+    if scope.is_empty() && !asked.scope.is_empty() {
+        return deny(server, waiting).await;
+    }
     let approved = Approved {
-        scope: approval.scope.map_or_else(
-            || asked.scope.clone(),
-            |scope| asked.scope.intersection(&scope),
-        ),
+        scope,
         subject: approval.subject,
         resources: asked.resources.clone(),
         client_epoch: waiting.client.epoch,
@@ -181,7 +186,8 @@ pub(crate) async fn approve(
                 "Device connected",
                 "You can close this page and go back to your device.",
             );
-            end_device(server, device, DeviceState::Approved { approved }, done)
+            let state = DeviceState::Approved { approved };
+            end_device(server, (waiting, device), state, done)
                 .await
                 .into()
         }
@@ -244,7 +250,7 @@ async fn deny(server: &Inner, mut waiting: Waiting) -> Answer {
             "Request denied",
             "Nothing was given to the device. You can close this page.",
         );
-        return end_device(server, device, DeviceState::Denied, done)
+        return end_device(server, (waiting, device), DeviceState::Denied, done)
             .await
             .into();
     }
@@ -275,14 +281,22 @@ async fn deny(server: &Inner, mut waiting: Waiting) -> Answer {
 /// What decides is the device's own step: it is final, whichever of several pages it came from.
 async fn end_device(
     server: &Inner,
-    device: Digest,
+    (mut waiting, device): (Waiting, Digest),
     state: DeviceState,
     done: (&str, &str),
 ) -> Response<Bytes> {
-    match decide_device(server, device, state).await {
-        Ok(true) => page(StatusCode::OK, done.0, done.1),
-        Ok(false) => page_decided(),
-        Err(error) => page_error(&error),
+    let decided = match decide_device(server, device, state).await {
+        Ok(decided) => decided,
+        Err(error) => return page_error(&error),
+    };
+    // So that nobody is asked what has been answered; were this to fail, the answer would still count once.
+    if let Err(error) = waiting.close(server).await {
+        error.log();
+    }
+    if decided {
+        page(StatusCode::OK, done.0, done.1)
+    } else {
+        page_decided()
     }
 }
 

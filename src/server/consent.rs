@@ -10,7 +10,7 @@ use super::pages::{self, Consent};
 use super::waiting::Waiting;
 use super::{Answer, Inner};
 use crate::protocol::error::OAuthError;
-use crate::store::consent_digest;
+use crate::store::{Insert, StoreError, consent_digest};
 use crate::types::record::{self, Approved, Flow, InteractionState};
 use crate::types::{Client, Digest, RegisteredBy, ScopeToken, Secret, Subject, random};
 
@@ -60,53 +60,76 @@ async fn is_remembered(
     if !waiting.is_memorable() {
         return Ok(false);
     }
-    let digest = consent_digest(subject, &waiting.client.client_id);
+    let (digest, now) = (
+        consent_digest(subject, &waiting.client.client_id),
+        server.now(),
+    );
     let consent = server
         .records
-        .load::<record::Consent>(digest, server.now())
+        .load::<record::Consent>(digest, now)
+        .await
+        .map_err(OAuthError::unavailable)?;
+    let Some(consent) = consent.map(|read| read.record) else {
+        return Ok(false);
+    };
+    let epoch = server
+        .records
+        .subject_epoch(subject, now)
         .await
         .map_err(OAuthError::unavailable)?;
     let asked = &waiting.read.record;
-    Ok(consent.is_some_and(|consent| {
-        let known = |resource| consent.record.resources.contains(resource);
-        consent.record.scope.contains_all(&asked.scope) && asked.resources.iter().all(known)
-    }))
+    let known = |resource| consent.resources.contains(resource);
+    let stands = consent.client_epoch == waiting.client.epoch && consent.subject_epoch == epoch;
+    Ok(stands && consent.scope.contains_all(&asked.scope) && asked.resources.iter().all(known))
 }
 
-/// Remembers a yes. If that fails, the person is asked again next time, and nothing else.
+/// Remembers a yes, with what was agreed to before. If that fails, the person is asked again next time, and nothing else.
 pub(crate) async fn keep_consent(server: &Inner, client: &Client, approved: Approved) {
+    if let Err(error) = try_keep_consent(server, client, approved).await {
+        tracing::error!(cause = %error, client_id = %client.client_id, "a consent could not be remembered");
+    }
+}
+
+async fn try_keep_consent(
+    server: &Inner,
+    client: &Client,
+    approved: Approved,
+) -> Result<(), StoreError> {
     let (digest, now) = (
         consent_digest(&approved.subject, &client.client_id),
         server.now(),
     );
     let Approved {
-        scope, resources, ..
+        scope,
+        resources,
+        client_epoch,
+        subject_epoch,
+        ..
     } = approved;
-    let merge = |consent: &mut record::Consent| {
-        consent.scope = consent.scope.union(&scope);
-        let new = resources
-            .iter()
-            .filter(|resource| !consent.resources.contains(resource))
-            .cloned()
-            .collect::<Vec<_>>();
-        consent.resources.extend(new);
+    let new = record::Consent {
+        scope,
+        resources,
+        given_at: now,
+        client_epoch,
+        subject_epoch,
+    };
+    if server.records.create(digest, new.clone(), now).await? != Insert::Exists {
+        return Ok(());
+    }
+    let merge = |kept: &mut record::Consent| {
+        let mut merged = new.clone();
+        if (kept.client_epoch, kept.subject_epoch) == (client_epoch, subject_epoch) {
+            merged.scope = merged.scope.union(&kept.scope);
+            let before = kept
+                .resources
+                .iter()
+                .filter(|resource| !new.resources.contains(resource));
+            merged.resources.extend(before.cloned());
+        }
+        *kept = merged;
         true
     };
-    let kept = match server.records.change(digest, now, merge).await {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            let consent = record::Consent {
-                scope: scope.clone(),
-                resources: resources.clone(),
-                given_at: now,
-            };
-            server.records.create(digest, consent, now).await.map(drop)
-        }
-        Err(error) => Err(error),
-    };
-    if let Err(error) = kept {
-        tracing::error!(cause = %error, client_id = %client.client_id, "a consent could not be remembered");
-    }
+    server.records.change(digest, now, merge).await.map(drop)
 }
 
 fn consent_page<'a>(

@@ -1,7 +1,7 @@
 //! Which endpoints the pages of other origins may call (the CORS protocol of the Fetch standard).
 //!
-//! The metadata documents are open to every origin, the endpoints that browser clients call to the origins that were named, and the
-//! pages and introspection to none (RFC 9700 §2.6). No credentials are ever allowed: every endpoint reads its own header.
+//! The metadata documents are open to every origin (they say so themselves), the endpoints that browser clients call to the origins
+//! that were named, and the pages and introspection to none (RFC 9700 §2.6). No credentials are ever allowed: every endpoint reads its own header.
 
 use bytes::Bytes;
 use http::header::{
@@ -18,7 +18,6 @@ use super::{Endpoint, Route};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cors<'a> {
     origins: Origins<'a>,
-    methods: &'static str,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -31,10 +30,6 @@ impl<'a> Cors<'a> {
     /// What holds for a route; none where other origins have no business.
     pub(crate) fn of(route: Route, config: &'a Config) -> Option<Self> {
         match route {
-            Route::ProtectedResource(_) | Route::Endpoint(Endpoint::Metadata) => Some(Self {
-                origins: Origins::Any,
-                methods: "GET, HEAD",
-            }),
             Route::Endpoint(
                 Endpoint::Token | Endpoint::Revoke | Endpoint::Register | Endpoint::Device,
             ) => {
@@ -44,13 +39,15 @@ impl<'a> Cors<'a> {
                 } else {
                     Origins::Of(&config.browser_clients)
                 };
-                (!config.browser_clients.is_empty()).then_some(Self {
-                    origins,
-                    methods: "POST",
-                })
+                (!config.browser_clients.is_empty()).then_some(Self { origins })
             }
-            Route::Endpoint(
-                Endpoint::Authorize | Endpoint::Verification | Endpoint::Introspect,
+            // The documents say themselves that everybody may read them.
+            Route::ProtectedResource
+            | Route::Endpoint(
+                Endpoint::Metadata
+                | Endpoint::Authorize
+                | Endpoint::Verification
+                | Endpoint::Introspect,
             ) => None,
         }
     }
@@ -71,9 +68,9 @@ impl<'a> Cors<'a> {
             let headers = response.headers_mut();
             headers.insert(
                 ACCESS_CONTROL_ALLOW_METHODS,
-                HeaderValue::from_static(self.methods),
+                HeaderValue::from_static("POST"),
             );
-            // `*` would not cover Authorization; MCP clients send their own header to every document.
+            // `*` would not cover Authorization; MCP clients send a header of their own.
             let allowed =
                 HeaderValue::from_static("authorization, content-type, dpop, mcp-protocol-version");
             headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);

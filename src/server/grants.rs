@@ -2,10 +2,10 @@
 
 use super::Inner;
 use crate::store::{
-    Insert, Key, Kind, Replace, StoreError, client_digest, consent_digest, subject_digest,
+    Insert, Key, Kind, Owner, Replace, StoreError, client_digest, consent_digest, subject_digest,
 };
 use crate::types::record::{Consent, Grant, SubjectEpoch};
-use crate::types::{ClientId, ResourceUri, Scope, Subject, Timestamp};
+use crate::types::{Client, ClientId, ResourceUri, Scope, Subject, Timestamp};
 
 /// What owners have granted: from [`AuthorizationServer::grants`](super::AuthorizationServer::grants).
 ///
@@ -39,24 +39,23 @@ impl Grants<'_> {
     /// # Errors
     /// [`StoreError`] if the store failed.
     pub async fn by_subject(&self, subject: &Subject) -> Result<Vec<Granted>, StoreError> {
-        let now = self.0.now();
-        let epoch = self.0.records.subject_epoch(subject, now).await?;
-        let mut pages = self.0.records.owned::<Grant>(subject_digest(subject));
-        let mut found = Vec::new();
+        self.alive(subject_digest(subject)).await
+    }
+
+    /// What was granted to a client and is alive.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed.
+    pub async fn by_client(&self, client_id: &ClientId) -> Result<Vec<Granted>, StoreError> {
+        self.alive(client_digest(client_id)).await
+    }
+
+    async fn alive(&self, owner: Owner) -> Result<Vec<Granted>, StoreError> {
+        let (now, mut found) = (self.0.now(), Vec::new());
+        let mut pages = self.0.records.owned::<Grant>(owner);
         while let Some(page) = pages.next(now).await? {
-            let alive = |grant: &Grant| {
-                !grant.revoked && grant.approved.subject_epoch == epoch && grant.ends_at > now
-            };
-            for (_, grant) in page.into_iter().filter(|(_, grant)| alive(grant)) {
-                let digest = client_digest(&grant.client_id);
-                let client = self
-                    .0
-                    .records
-                    .load::<crate::types::Client>(digest, now)
-                    .await?;
-                if client.is_some_and(|client| {
-                    !client.record.disabled && client.record.epoch == grant.approved.client_epoch
-                }) {
+            for (_, grant) in page {
+                if grant.ends_at > now && is_alive(self.0, &grant, now).await? {
                     found.push(Granted::from(grant));
                 }
             }
@@ -76,6 +75,12 @@ impl Grants<'_> {
             let Some((digest, grant)) = page.into_iter().find(|(_, grant)| grant.id == id) else {
                 continue;
             };
+            // The consent first: were it last and left over, the grant would be gone from every list, and the client would get
+            // the next one unasked.
+            self.0
+                .records
+                .remove::<Consent>(consent_digest(subject, &grant.client_id))
+                .await?;
             self.0
                 .records
                 .change(digest, now, |grant: &mut Grant| {
@@ -83,16 +88,12 @@ impl Grants<'_> {
                 })
                 .await?;
             self.0.flags.raise(Key::new(Kind::Grant, digest));
-            self.0
-                .records
-                .remove::<Consent>(consent_digest(subject, &grant.client_id))
-                .await?;
             return Ok(true);
         }
         Ok(false)
     }
 
-    /// Kills everything that was ever issued for a subject: codes that are not redeemed yet, grants, tokens.
+    /// Kills everything that was ever issued for a subject: codes that are not redeemed yet, grants, tokens, remembered consent.
     ///
     /// # Errors
     /// [`StoreError`] if the store failed.
@@ -117,16 +118,6 @@ impl Grants<'_> {
             }
         }
         self.0.flags.raise(Key::new(Kind::SubjectEpoch, digest));
-        // All of it is dead by now; what follows takes away what would let the next request pass unasked.
-        let mut pages = self.0.records.owned::<Grant>(digest);
-        while let Some(page) = pages.next(now).await? {
-            for (_, grant) in page {
-                self.0
-                    .records
-                    .remove::<Consent>(consent_digest(subject, &grant.client_id))
-                    .await?;
-            }
-        }
         Ok(())
     }
 
@@ -138,6 +129,19 @@ impl Grants<'_> {
     pub async fn revoke_all_of_client(&self, client_id: &ClientId) -> Result<bool, StoreError> {
         super::Clients(self.0).revoke_tokens(client_id).await
     }
+}
+
+/// Whether a grant, its client and its subject are alive.
+async fn is_alive(server: &Inner, grant: &Grant, now: Timestamp) -> Result<bool, StoreError> {
+    let approved = &grant.approved;
+    let client = server
+        .records
+        .load::<Client>(client_digest(&grant.client_id), now)
+        .await?;
+    let client = client
+        .is_some_and(|read| !read.record.disabled && read.record.epoch == approved.client_epoch);
+    let epoch = server.records.subject_epoch(&approved.subject, now).await?;
+    Ok(client && !grant.revoked && epoch == approved.subject_epoch)
 }
 
 impl From<Grant> for Granted {

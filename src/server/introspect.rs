@@ -29,20 +29,14 @@ async fn introspect(
         return Err(OAuthError::method_not_allowed("POST"));
     }
     let form = Form::from_body(request.headers(), request.body())?;
-    // Who sends no credentials at all is not told what is wrong with the rest (RFC 7662 §2.1: MUST require authorization).
-    let credentials = Credentials::read(request.headers(), &form).map_err(|error| {
-        if form.one("client_id").is_ok_and(|id| id.is_none())
-            && !request.headers().contains_key(http::header::AUTHORIZATION)
-        {
-            OAuthError::invalid_client()
-        } else {
-            error
-        }
-    })?;
+    // RFC 7662 §2.1: MUST require authorization; who sends nothing of the kind is not told what is wrong with the rest.
+    let credentials =
+        Credentials::read_if_any(request.headers(), &form)?.ok_or(OAuthError::invalid_client())?;
     let caller = authenticate(server, &credentials).await?;
     if !caller.is_confidential() {
         return Err(OAuthError::invalid_client());
     }
+    form.one("token_type_hint")?;
     let token = form.required("token", "token is missing")?;
     let live = live(server, token, server.now(), &mut Vec::new())
         .await

@@ -10,8 +10,8 @@ use super::Inner;
 use super::policy::{Issuance, Verdict};
 use crate::grant::{Issue, RefreshToken};
 use crate::protocol::error::{ErrorCode, OAuthError, json};
-use crate::store::{Insert, client_digest};
-use crate::types::record::{AccessToken, Approved, Grant, RefreshFamily};
+use crate::store::{Insert, StoreError, client_digest};
+use crate::types::record::{AccessToken, Approved, ClientDedupe, Grant, RefreshFamily};
 use crate::types::{Client, Digest, GrantType, RegisteredBy, Scope, Secret, Timestamp, random};
 
 /// What every access token begins with.
@@ -59,6 +59,13 @@ pub(crate) async fn allow(
     match server.config.policy.issue(issuance).await {
         Verdict::Allow { scope, claims } => {
             let scope = issue.scope.intersection(&scope);
+            // RFC 6749 §5.1: an answer without a scope says that the client has what it asked for.
+            if scope.is_empty() && server.config.catalog.has_scopes() {
+                return Err(OAuthError::new(
+                    ErrorCode::InvalidScope,
+                    "Nothing is left of the scope",
+                ));
+            }
             Ok(Allowed {
                 issue: Issue { scope, ..issue },
                 claims,
@@ -210,24 +217,44 @@ pub(crate) async fn answer(
     Ok(json(StatusCode::OK, &response))
 }
 
-/// A client that registered itself is forgotten when it is idle for long; this use is noted about once a day.
+/// A client that registered itself is forgotten when it is idle for long; a use is noted about once a day.
 async fn keep_in_use(server: &Inner, client: &Client, now: Timestamp) {
-    const IDLE: Duration = Duration::from_secs(90 * 24 * 3600);
-    const DAY: Duration = Duration::from_secs(24 * 3600);
     let until = now.saturating_add(IDLE);
     if client.registered_by == RegisteredBy::Host || until.since(client.expires_at) < DAY {
         return;
     }
-    let later = |client: &mut Client| {
-        let changes = client.expires_at < until;
-        client.expires_at = client.expires_at.max(until);
-        changes
-    };
-    if let Err(error) = server
-        .records
-        .change(client_digest(&client.client_id), now, later)
-        .await
-    {
+    if let Err(error) = keep_until(server, client, until).await {
         tracing::error!(cause = %error, client_id = %client.client_id, "the use of a client could not be noted");
     }
+}
+
+/// How long a client that registered itself is kept after its last use.
+const IDLE: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// How exactly that is counted.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Keeps a client that registered itself, and the pointer by which an equal registration finds it, at least until then.
+pub(crate) async fn keep_until(
+    server: &Inner,
+    client: &Client,
+    until: Timestamp,
+) -> Result<(), StoreError> {
+    let (records, now) = (&server.records, server.now());
+    let later =
+        |expires_at: &mut Timestamp| std::mem::replace(expires_at, until.max(*expires_at)) < until;
+    let digest = client_digest(&client.client_id);
+    records
+        .change(digest, now, |client: &mut Client| {
+            later(&mut client.expires_at)
+        })
+        .await?;
+    if let Some(digest) = client.dedupe {
+        records
+            .change(digest, now, |pointer: &mut ClientDedupe| {
+                later(&mut pointer.expires_at)
+            })
+            .await?;
+    }
+    Ok(())
 }

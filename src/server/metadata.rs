@@ -1,7 +1,7 @@
 //! The documents that clients discover a server by (RFC 8414 §3, RFC 9728 §3), written once, when the server is built.
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 
 use super::Endpoint;
 use super::config::Config;
@@ -12,7 +12,6 @@ use crate::types::GrantType;
 
 pub(crate) struct Documents {
     metadata: Document,
-    /// In the order of the catalog.
     resources: Vec<Document>,
 }
 
@@ -44,16 +43,20 @@ impl Documents {
         self.metadata.answer(request)
     }
 
-    pub(crate) fn protected_resource(
-        &self,
-        place: usize,
-        request: &Request<Bytes>,
-    ) -> Response<Bytes> {
-        self.resources
-            .get(place)
-            .unwrap_or(&self.metadata)
-            .answer(request)
+    /// The document of the resource that this is the place of (RFC 9728 §3.1); its query, if it has one, is part of that.
+    pub(crate) fn protected_resource(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        let found = self
+            .resources
+            .iter()
+            .find(|document| document.is_at(request.uri()));
+        found.map_or_else(not_found, |document| document.answer(request))
     }
+}
+
+fn not_found() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
 }
 
 /// What is switched on, and nothing else (RFC 8414 §2).

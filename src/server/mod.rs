@@ -109,8 +109,8 @@ impl Endpoint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
     Endpoint(Endpoint),
-    /// The metadata of a resource (RFC 9728), by its place in the catalog.
-    ProtectedResource(usize),
+    /// The metadata of a resource (RFC 9728).
+    ProtectedResource,
 }
 
 /// What an endpoint answers.
@@ -260,9 +260,7 @@ impl Inner {
         tasks::start(self);
         match route {
             Route::Endpoint(Endpoint::Metadata) => self.documents.metadata(request).into(),
-            Route::ProtectedResource(place) => {
-                self.documents.protected_resource(place, request).into()
-            }
+            Route::ProtectedResource => self.documents.protected_resource(request).into(),
             Route::Endpoint(Endpoint::Authorize) => authorize::handle(self, request).await,
             Route::Endpoint(Endpoint::Token) => token::handle(self, request).await,
             Route::Endpoint(Endpoint::Device) => device::handle(self, request).await,
@@ -359,12 +357,9 @@ impl Config {
 
 fn routes(config: &Config) -> HashMap<String, Route> {
     let mut routes = HashMap::new();
-    for (place, resource) in config.catalog.resources.iter().enumerate() {
+    for resource in &config.catalog.resources {
         if resource.uri.origin().as_deref() == Some(config.issuer.origin()) {
-            routes.insert(
-                resource.uri.well_known_path(),
-                Route::ProtectedResource(place),
-            );
+            routes.insert(resource.uri.well_known_path(), Route::ProtectedResource);
         }
     }
     let served = config

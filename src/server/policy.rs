@@ -30,7 +30,7 @@ pub struct Issuance<'a> {
 pub enum Verdict {
     /// Yes, with at most this scope, and with these further claims in the token.
     Allow {
-        /// The scope to issue; what goes beyond the issuance is left out.
+        /// The scope to issue; what goes beyond the issuance is left out. If nothing is left, the client gets `invalid_scope`.
         scope: Scope,
         /// Further claims.
         claims: Claims,

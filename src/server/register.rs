@@ -7,15 +7,14 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::approve::request_parts;
+use super::issue::keep_until;
 use super::throttle::Limit;
 use super::{Answer, Inner};
 use crate::protocol::error::{ErrorCode, OAuthError, json};
 use crate::protocol::registration::{AuthMethod, ClientInformation, ClientMetadata};
 use crate::store::{Insert, Replace, StoreError, client_digest};
 use crate::types::record::ClientDedupe;
-use crate::types::{
-    Client, ClientId, ClientSecret, Digest, GrantType, RegisteredBy, Secret, Timestamp,
-};
+use crate::types::{Client, ClientId, ClientSecret, Digest, GrantType, RegisteredBy, Secret};
 
 /// How clients may register themselves. Whatever they say about themselves is believed by nobody: the consent page says so, and
 /// their consent is never remembered.
@@ -79,26 +78,24 @@ impl Registration {
         let Some(ours) = &self.initial_access_tokens else {
             return Ok(());
         };
+        let refused = |code| OAuthError::new(code, "Registration needs an initial access token");
         let mut fields = headers.get_all(AUTHORIZATION).iter();
-        let token = fields
+        let field = fields
             .next()
-            .and_then(|field| field.to_str().ok())
-            .and_then(|field| field.split_once(' '));
-        let token = token
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| initial_access_token(token.trim()));
+            .ok_or_else(|| refused(ErrorCode::MissingToken))?;
+        let token = field.to_str().ok().and_then(|field| field.split_once(' '));
+        let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let token = token.map(|(_, token)| initial_access_token(token.trim()));
         // All of them are compared, so that the time does not tell which one was near.
         let known = token.is_some_and(|token| {
             ours.iter()
                 .fold(false, |known, ours| known | (*ours == token))
         });
         if known && fields.next().is_none() {
-            return Ok(());
+            Ok(())
+        } else {
+            Err(refused(ErrorCode::InvalidToken))
         }
-        Err(OAuthError::new(
-            ErrorCode::InvalidToken,
-            "Registration needs an initial access token",
-        ))
     }
 }
 
@@ -127,8 +124,7 @@ async fn register(server: &Inner, request: &Request<Bytes>) -> Result<Response<B
         server.now(),
         server.address(&request_parts(request).into_parts().0),
     );
-    server.registrations.check(address, now)?;
-    server.registrations.count(address, now);
+    server.registrations.take(address, now)?;
     registration.admits(request.headers())?;
     let media_type = request
         .headers()
@@ -157,7 +153,7 @@ async fn register(server: &Inner, request: &Request<Bytes>) -> Result<Response<B
         ClientMetadata::parse(request.body())?.decide(&allowed, &server.config.catalog.scope())?;
     let (client, secret) = if metadata.auth_method == AuthMethod::None {
         (
-            shared(server, metadata, now)
+            shared(server, &metadata)
                 .await
                 .map_err(OAuthError::unavailable)?,
             None,
@@ -165,7 +161,7 @@ async fn register(server: &Inner, request: &Request<Bytes>) -> Result<Response<B
     } else {
         let secret = Secret::generate()?;
         (
-            create(server, &metadata, Some(&secret), now)
+            create(server, &metadata, Some(&secret))
                 .await
                 .map_err(OAuthError::unavailable)?,
             Some(secret),
@@ -179,8 +175,8 @@ async fn create(
     server: &Inner,
     metadata: &ClientMetadata,
     secret: Option<&Secret>,
-    now: Timestamp,
 ) -> Result<Client, StoreError> {
+    let now = server.now();
     let id = Secret::generate_with_prefix("toc_").map_err(StoreError::new)?;
     let id: ClientId = id.expose().parse().map_err(StoreError::new)?;
     let client = Client {
@@ -191,6 +187,7 @@ async fn create(
         grant_types: metadata.grant_types.clone(),
         scope: Some(metadata.scope.clone()),
         expires_at: now.saturating_add(UNUSED),
+        dedupe: secret.is_none().then(|| metadata.digest()),
         metadata: metadata.kept(),
         ..Client::new(id, secret.map(ClientSecret::new))
     };
@@ -203,13 +200,10 @@ async fn create(
 
 /// One client for all equal registrations of public clients: agents register endlessly. The client is put there first and the
 /// pointer to it second; a pointer that leads nowhere any more is replaced.
-async fn shared(
-    server: &Inner,
-    metadata: ClientMetadata,
-    now: Timestamp,
-) -> Result<Client, StoreError> {
+async fn shared(server: &Inner, metadata: &ClientMetadata) -> Result<Client, StoreError> {
     let (records, digest) = (&server.records, metadata.digest());
     loop {
+        let now = server.now();
         let pointer = records.load::<ClientDedupe>(digest, now).await?;
         if let Some(pointer) = &pointer {
             let client = records
@@ -219,12 +213,17 @@ async fn shared(
                 .map(|read| read.record)
                 .filter(|client| !client.disabled)
             {
+                // Who registers what is there already has time to begin as well; again and again, it is not written every time.
+                if client.expires_at.since(now) < UNUSED / 2 {
+                    keep_until(server, &client, now.saturating_add(UNUSED)).await?;
+                }
                 return Ok(client);
             }
         }
-        let client = create(server, &metadata, None, now).await?;
+        let client = create(server, metadata, None).await?;
         let record = ClientDedupe {
             client_id: client.client_id.clone(),
+            expires_at: client.expires_at,
         };
         let first = match pointer {
             None => records.create(digest, record, now).await? != Insert::Exists,

@@ -1,7 +1,7 @@
 //! How often somebody may try. Counters are per process; every node of several has its own.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// So many a minute from one address, and so many from all addresses together. A caller whose address is not known counts
-    /// as one address.
+    /// So many a minute from one address (of IPv6: from one /64 network), and so many from all together. A caller whose address is not
+    /// known is held back by the second number alone.
     #[must_use]
     pub const fn per_minute(per_address: u32, overall: u32) -> Self {
         Self {
@@ -43,7 +43,9 @@ pub(crate) struct Throttle {
 struct Counts {
     since: Option<Timestamp>,
     overall: u32,
-    callers: HashMap<Option<IpAddr>, u32>,
+    callers: HashMap<IpAddr, u32>,
+    /// Of all those for whom there was no room to be counted apart.
+    others: u32,
 }
 
 impl Throttle {
@@ -54,36 +56,48 @@ impl Throttle {
         }
     }
 
-    /// Whether this caller may try now; does not count.
-    pub(crate) fn check(&self, caller: Option<IpAddr>, now: Timestamp) -> Result<(), OAuthError> {
+    /// Counts a try, unless this caller has had enough of them. One step: of tries at the same time, no more are let through.
+    pub(crate) fn take(&self, caller: Option<IpAddr>, now: Timestamp) -> Result<(), OAuthError> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.turn(now);
-        let tries = counts.callers.get(&caller).copied().unwrap_or_default();
+        let tries = counts.of(caller).map_or(0, |tries| *tries);
         if tries >= self.limit.per_address || counts.overall >= self.limit.overall {
             let left = WINDOW.saturating_sub(now.since(counts.since.unwrap_or(now)));
-            return Err(OAuthError::too_many_requests(
-                u32::try_from(left.as_secs()).unwrap_or(60).max(1),
-            ));
+            let left = u32::try_from(left.as_secs()).unwrap_or(60).max(1);
+            return Err(OAuthError::too_many_requests(left));
         }
+        if let Some(tries) = counts.of(caller) {
+            *tries = tries.saturating_add(1);
+        }
+        counts.overall = counts.overall.saturating_add(1);
         Ok(())
     }
 
-    /// Counts a try.
-    pub(crate) fn count(&self, caller: Option<IpAddr>, now: Timestamp) {
+    /// Takes back a try that turned out to be none.
+    pub(crate) fn give_back(&self, caller: Option<IpAddr>, now: Timestamp) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.turn(now);
-        counts.overall = counts.overall.saturating_add(1);
-        let caller = if counts.callers.len() < CALLERS || counts.callers.contains_key(&caller) {
-            caller
-        } else {
-            None
-        };
-        let tries = counts.callers.entry(caller).or_default();
-        *tries = tries.saturating_add(1);
+        counts.overall = counts.overall.saturating_sub(1);
+        if let Some(tries) = counts.of(caller) {
+            *tries = tries.saturating_sub(1);
+        }
     }
 }
 
 impl Counts {
+    /// The tries of a caller: those that are not counted apart share one count, and one whose address is not known has none. Of an
+    /// IPv6 address the network counts: whoever has one has all addresses in it.
+    fn of(&mut self, caller: Option<IpAddr>) -> Option<&mut u32> {
+        let caller = match caller? {
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+            address @ IpAddr::V4(_) => address,
+        };
+        if self.callers.len() < CALLERS || self.callers.contains_key(&caller) {
+            return Some(self.callers.entry(caller).or_default());
+        }
+        Some(&mut self.others)
+    }
+
     fn turn(&mut self, now: Timestamp) {
         if self
             .since
@@ -115,25 +129,29 @@ mod tests {
     #[test]
     fn s20_one_address_and_all_together_are_held_back_for_the_rest_of_the_minute() {
         let throttle = Throttle::new(Limit::per_minute(2, 3));
-        throttle.count(caller(1), at(0));
-        throttle.count(caller(1), at(10));
-        let refused = throttle.check(caller(1), at(20)).unwrap_err().to_response();
+        assert!(throttle.take(caller(1), at(0)).is_ok());
+        assert!(throttle.take(caller(1), at(10)).is_ok());
+        let refused = throttle.take(caller(1), at(20)).unwrap_err().to_response();
         assert_eq!(
             (refused.status().as_u16(), &refused.headers()["retry-after"]),
             (429, &"40".parse().unwrap())
         );
-        assert!(throttle.check(caller(2), at(20)).is_ok());
-        throttle.count(caller(2), at(20));
-        assert!(throttle.check(caller(3), at(21)).is_err(), "all together");
-        assert!(throttle.check(caller(1), at(60)).is_ok());
+        throttle.give_back(caller(1), at(20));
+        assert!(throttle.take(caller(1), at(20)).is_ok(), "one was none");
+        assert!(throttle.take(caller(2), at(20)).is_ok());
+        assert!(throttle.take(caller(3), at(21)).is_err(), "all together");
+        assert!(throttle.take(caller(1), at(60)).is_ok());
     }
 
     #[test]
     fn s20_the_counts_do_not_grow_without_bound() {
         let throttle = Throttle::new(Limit::per_minute(5, u32::MAX));
-        for number in 0..u32::try_from(CALLERS * 2).unwrap() {
-            throttle.count(caller(number), at(0));
+        let callers = u32::try_from(CALLERS).unwrap();
+        for number in 0..callers + 5 {
+            assert!(throttle.take(caller(number), at(0)).is_ok());
         }
+        let more = throttle.take(caller(callers + 5), at(0));
+        assert!(more.is_err(), "those beyond share one count");
         assert!(throttle.counts.lock().unwrap().callers.len() <= CALLERS + 1);
     }
 }

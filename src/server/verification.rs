@@ -44,7 +44,6 @@ async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byte
     let now = server.now();
     let (parts, ()) = request_parts(request).into_parts();
     let address = server.address(&parts);
-    server.wrong_user_codes.check(address, now)?;
     if !is_same_origin(server, request.headers()) {
         return Ok(page(
             StatusCode::FORBIDDEN,
@@ -52,13 +51,18 @@ async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byte
             "The code did not come from this page. Type it in here.",
         ));
     }
+    // Counted before it is known to be wrong: of guesses at the same time, no more are answered than one after the other.
+    server.wrong_user_codes.take(address, now)?;
     let form = Form::from_body(request.headers(), request.body())?;
     let typed = form
         .one("user_code")?
         .map(device::normal)
         .unwrap_or_default();
-    let Some((record, client)) = find(server, &typed).await? else {
-        server.wrong_user_codes.count(address, now);
+    let found = find(server, &typed).await;
+    if !matches!(found, Ok(None)) {
+        server.wrong_user_codes.give_back(address, now); // a right code is no try, and an outage of ours neither
+    }
+    let Some((record, client)) = found? else {
         // One sentence for a wrong, an expired and a used code.
         let problem =
             Some("This code is not valid. Look at your device and type in what it shows.");

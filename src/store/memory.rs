@@ -116,15 +116,16 @@ impl Store for MemoryStore {
         record: Record,
     ) -> Result<Replace, StoreError> {
         let mut state = self.lock()?;
-        if state
+        let Some((stands, _)) = state
             .records
             .get(&key)
-            .is_none_or(|(_, stands)| *stands != read)
-        {
+            .filter(|(_, version)| *version == read)
+        else {
             return Ok(Replace::Changed);
-        }
+        };
+        let owners = stands.owners.clone();
         let announce = record.announce;
-        let version = state.put(key, record);
+        let version = state.put(key, Record { owners, ..record });
         if announce {
             self.feed.announce([key])?;
         }

@@ -12,6 +12,18 @@ use crate::types::{Digest, Timestamp};
 
 #[cfg(feature = "testing")]
 pub mod conformance;
+#[cfg(feature = "testing")]
+mod conformance_asking;
+#[cfg(feature = "testing")]
+mod conformance_feed;
+#[cfg(feature = "testing")]
+mod conformance_lists;
+#[cfg(feature = "testing")]
+mod conformance_races;
+#[cfg(feature = "testing")]
+mod conformance_records;
+#[cfg(feature = "testing")]
+mod conformance_reopening;
 mod erased;
 mod feed;
 mod memory;
@@ -125,7 +137,8 @@ pub struct Record {
     pub value: Bytes,
     /// When it may be forgotten. A store may forget later, never sooner; [`Timestamp::MAX`] is never.
     pub expires_at: Timestamp,
-    /// Under whom it is listed: at most two, on grants and clients only, and never changed by a replace.
+    /// Under whom it is listed: at most two, on grants and clients only. They are those of the insert for as long as the record
+    /// stands.
     pub owners: Vec<Owner>,
     /// Whether this write makes something dead, and is to be announced by [`changes`](Store::changes). Not kept: a record that was
     /// read says `false`.
@@ -261,7 +274,8 @@ pub trait Store: Send + Sync + 'static {
         key: Key,
     ) -> impl Future<Output = Result<Option<(Record, Version)>, StoreError>> + Send;
 
-    /// Replaces the version that was read. Of all callers that read one version, exactly one gets `Replaced`.
+    /// Replaces the version that was read. Of all callers that read one version, exactly one gets `Replaced`. Value and expiry are
+    /// the new ones; the owners that stand are kept, whatever this record says of them, so that no index needs to change.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot tell or cannot keep it.

@@ -16,8 +16,8 @@ use super::{
     Version,
 };
 use crate::types::record::{
-    AccessToken, ClientDedupe, Code, Consent, Device, Grant, Interaction, ServerKey, SubjectEpoch,
-    UserCode,
+    AccessToken, ClientDedupe, ClientRecord, Code, Consent, Device, Grant, Interaction, ServerKey,
+    SubjectEpoch, UserCode,
 };
 use crate::types::{Client, ClientId, Digest, Subject, Timestamp};
 
@@ -28,8 +28,11 @@ const VERSION: u32 = 1;
 const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// A record that is kept.
-pub(crate) trait Stored: Serialize + DeserializeOwned + Send + Sync {
+pub(crate) trait Stored: Sized + Send + Sync {
     const KIND: Kind;
+
+    /// Its form in the store.
+    type Form: Serialize + DeserializeOwned + From<Self> + Into<Self>;
 
     /// When it may be forgotten.
     fn expires_at(&self) -> Timestamp;
@@ -233,11 +236,11 @@ fn read<T: Stored>(record: &Record, version: Version) -> Result<Read<T>, StoreEr
             "a record was written by a newer version of tower-oauth",
         ));
     }
-    let Envelope {
+    let Envelope::<T::Form> {
         record, unknown, ..
     } = serde_json::from_slice(&record.value).map_err(StoreError::new)?;
     Ok(Read {
-        record,
+        record: record.into(),
         version,
         unknown,
     })
@@ -247,7 +250,7 @@ fn write<T: Stored>(record: T, unknown: Map<String, Value>) -> Result<Record, St
     let (expires_at, owners, announce) = (record.expires_at(), record.owners(), record.announce());
     let value = serde_json::to_vec(&Envelope {
         v: VERSION,
-        record,
+        record: T::Form::from(record),
         unknown,
     })
     .map_err(StoreError::new)?;
@@ -281,6 +284,7 @@ pub(crate) fn all_clients() -> Owner {
 
 impl Stored for Client {
     const KIND: Kind = Kind::Client;
+    type Form = ClientRecord;
 
     fn expires_at(&self) -> Timestamp {
         self.expires_at
@@ -297,14 +301,16 @@ impl Stored for Client {
 
 impl Stored for ClientDedupe {
     const KIND: Kind = Kind::ClientDedupe;
+    type Form = Self;
 
     fn expires_at(&self) -> Timestamp {
-        Timestamp::MAX
+        self.expires_at
     }
 }
 
 impl Stored for Grant {
     const KIND: Kind = Kind::Grant;
+    type Form = Self;
 
     fn expires_at(&self) -> Timestamp {
         self.expires_at
@@ -324,6 +330,7 @@ impl Stored for Grant {
 
 impl Stored for Code {
     const KIND: Kind = Kind::Code;
+    type Form = Self;
 
     fn expires_at(&self) -> Timestamp {
         self.expires_at.saturating_add(REMEMBERED)
@@ -332,6 +339,7 @@ impl Stored for Code {
 
 impl Stored for Device {
     const KIND: Kind = Kind::Device;
+    type Form = Self;
 
     fn expires_at(&self) -> Timestamp {
         self.expires_at.saturating_add(REMEMBERED)
@@ -340,6 +348,7 @@ impl Stored for Device {
 
 impl Stored for UserCode {
     const KIND: Kind = Kind::UserCode;
+    type Form = Self;
 
     fn expires_at(&self) -> Timestamp {
         // As long as its device code is kept: a code is not shown to somebody else while the first device may still ask.
@@ -349,6 +358,7 @@ impl Stored for UserCode {
 
 impl Stored for AccessToken {
     const KIND: Kind = Kind::AccessToken;
+    type Form = Self;
 
     fn expires_at(&self) -> Timestamp {
         self.expires_at
@@ -357,6 +367,7 @@ impl Stored for AccessToken {
 
 impl Stored for Consent {
     const KIND: Kind = Kind::Consent;
+    type Form = Self;
 
     fn expires_at(&self) -> Timestamp {
         Timestamp::MAX
@@ -365,6 +376,7 @@ impl Stored for Consent {
 
 impl Stored for Interaction {
     const KIND: Kind = Kind::Interaction;
+    type Form = Self;
 
     fn expires_at(&self) -> Timestamp {
         self.expires_at
@@ -373,6 +385,7 @@ impl Stored for Interaction {
 
 impl Stored for SubjectEpoch {
     const KIND: Kind = Kind::SubjectEpoch;
+    type Form = Self;
 
     fn expires_at(&self) -> Timestamp {
         Timestamp::MAX
@@ -385,6 +398,7 @@ impl Stored for SubjectEpoch {
 
 impl Stored for ServerKey {
     const KIND: Kind = Kind::ServerKey;
+    type Form = Self;
 
     fn expires_at(&self) -> Timestamp {
         Timestamp::MAX
@@ -397,7 +411,7 @@ mod tests {
 
     use super::{Envelope, VERSION, read, write};
     use crate::store::{Record, Version};
-    use crate::types::record::SubjectEpoch;
+    use crate::types::record::{ClientRecord, SubjectEpoch};
     use crate::types::{Client, Timestamp};
 
     fn kept(json: &'static str) -> Record {
@@ -434,7 +448,7 @@ mod tests {
         let back = read::<Client>(&record, Version::new(1)).unwrap();
         assert_eq!(format!("{:?}", back.record), format!("{client:?}"));
         assert!(back.unknown.is_empty(), "{:?}", back.unknown);
-        let envelope: Envelope<Client> = serde_json::from_slice(&record.value).unwrap();
+        let envelope: Envelope<ClientRecord> = serde_json::from_slice(&record.value).unwrap();
         assert_eq!(envelope.v, VERSION);
     }
 }

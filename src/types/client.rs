@@ -1,81 +1,9 @@
 //! Clients (RFC 6749 §2) with the metadata of RFC 7591 §2 that the server acts on.
 
-use std::borrow::Borrow;
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Digest, GrantType, RedirectUri, ResourceUri, Scope, Secret, Timestamp};
-
-/// A client identifier: 1 to 255 of `*VSCHAR`, printable ASCII (RFC 6749 §2.2, appendix A.1).
-///
-/// Those that the server makes itself are `toc_` and 43 letters, digits, `-` and `_`: never more than 64 characters, and nothing that
-/// form encoding would change.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ClientId(Box<str>);
-
-impl ClientId {
-    /// The identifier.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Borrow<str> for ClientId {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for ClientId {
-    type Err = InvalidClientId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidClientId> {
-        if text.is_empty()
-            || text.len() > 255
-            || !text.bytes().all(|byte| (0x20..=0x7E).contains(&byte))
-        {
-            return Err(InvalidClientId);
-        }
-        Ok(Self(text.into()))
-    }
-}
-
-impl TryFrom<String> for ClientId {
-    type Error = InvalidClientId;
-
-    fn try_from(text: String) -> Result<Self, InvalidClientId> {
-        text.parse()
-    }
-}
-
-impl From<ClientId> for String {
-    fn from(id: ClientId) -> Self {
-        id.0.into()
-    }
-}
-
-impl fmt::Debug for ClientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ClientId({})", self.0)
-    }
-}
-
-impl fmt::Display for ClientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Not a client identifier by RFC 6749, appendix A.1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a client_id is 1 to 255 printable ASCII characters")]
-#[non_exhaustive]
-pub struct InvalidClientId;
+use super::{ClientId, Digest, GrantType, RedirectUri, ResourceUri, Scope, Secret, Timestamp};
 
 /// Who put a client into the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,7 +44,7 @@ pub enum Introspects {
 /// assert!(!app.is_confidential() && job.is_confidential());
 /// # Ok(()) }
 /// ```
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Client {
     pub(crate) client_id: ClientId,
     pub(crate) secret: Option<ClientSecret>,
@@ -131,8 +59,9 @@ pub struct Client {
     pub(crate) disabled: bool,
     /// When it may be forgotten: a client that registered itself and is not used is.
     pub(crate) expires_at: Timestamp,
+    /// The pointer by which an equal registration finds this client.
+    pub(crate) dedupe: Option<Digest>,
     /// How often everything of this client was revoked at once.
-    #[serde(default)]
     pub(crate) epoch: u64,
     /// The metadata of RFC 7591 that the server keeps and gives back but does not act on.
     pub(crate) metadata: Map<String, Value>,
@@ -187,6 +116,7 @@ impl Client {
             introspects: Introspects::Own,
             disabled: false,
             expires_at: Timestamp::MAX,
+            dedupe: None,
             epoch: 0,
             metadata: Map::new(),
         }

@@ -1,13 +1,19 @@
 //! The words of the standards. A value that exists is valid.
 
+#[cfg(any(feature = "server", feature = "resource"))]
 mod body;
 mod claims;
+#[cfg(feature = "server")]
 mod client;
+mod client_id;
 mod clock;
 mod flag;
+#[cfg(feature = "server")]
 mod grant_type;
 mod issuer;
+#[cfg(feature = "server")]
 mod pkce;
+#[cfg(feature = "server")]
 mod redirect_uri;
 mod resource_uri;
 mod scope;
@@ -17,18 +23,24 @@ mod subject;
 #[cfg(feature = "server")]
 pub(crate) mod record;
 
+#[cfg(any(feature = "server", feature = "resource"))]
 pub use body::{Body, Nothing};
 pub use claims::{Claims, InvalidClaims};
 #[cfg(feature = "server")]
 pub(crate) use client::ClientSecret;
-pub use client::{Client, ClientId, Introspects, InvalidClientId, RegisteredBy};
+#[cfg(feature = "server")]
+pub use client::{Client, Introspects, RegisteredBy};
+pub use client_id::{ClientId, InvalidClientId};
 #[cfg(feature = "testing")]
 pub use clock::ManualClock;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use flag::Flag;
+#[cfg(feature = "server")]
 pub use grant_type::{GrantType, UnknownGrantType};
 pub use issuer::{InvalidIssuerUrl, IssuerUrl};
+#[cfg(feature = "server")]
 pub use pkce::{CodeChallenge, CodeVerifier, InvalidCodeChallenge, InvalidCodeVerifier};
+#[cfg(feature = "server")]
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
 pub use resource_uri::{InvalidResourceUri, ResourceUri};
 pub use scope::{InvalidScope, Scope, ScopeToken};

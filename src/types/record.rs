@@ -5,9 +5,11 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{
-    Claims, ClientId, CodeChallenge, Digest, RedirectUri, ResourceUri, Scope, Subject, Timestamp,
+    Claims, Client, ClientId, ClientSecret, CodeChallenge, Digest, GrantType, Introspects,
+    RedirectUri, RegisteredBy, ResourceUri, Scope, Subject, Timestamp,
 };
 
 /// What an owner said yes to.
@@ -140,6 +142,9 @@ pub(crate) struct Consent {
     pub(crate) scope: Scope,
     pub(crate) resources: Vec<ResourceUri>,
     pub(crate) given_at: Timestamp,
+    /// As in [`Approved`]: what is revoked as a whole is not remembered either.
+    pub(crate) client_epoch: u64,
+    pub(crate) subject_epoch: u64,
 }
 
 /// A request that waits for its owner. Whatever the browser says later, only this counts.
@@ -185,10 +190,48 @@ pub(crate) struct SubjectEpoch {
     pub(crate) epoch: u64,
 }
 
+/// How a [`Client`] is kept. The type that hosts see has no form of its own, so that no digest of a secret gets into their JSON.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct ClientRecord(#[serde(with = "ClientMembers")] pub(crate) Client);
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Client")]
+struct ClientMembers {
+    client_id: ClientId,
+    secret: Option<ClientSecret>,
+    registered_by: RegisteredBy,
+    client_id_issued_at: Timestamp,
+    client_name: Option<String>,
+    redirect_uris: Vec<RedirectUri>,
+    grant_types: Vec<GrantType>,
+    scope: Option<Scope>,
+    introspects: Introspects,
+    disabled: bool,
+    expires_at: Timestamp,
+    dedupe: Option<Digest>,
+    epoch: u64,
+    metadata: Map<String, Value>,
+}
+
+impl From<Client> for ClientRecord {
+    fn from(client: Client) -> Self {
+        Self(client)
+    }
+}
+
+impl From<ClientRecord> for Client {
+    fn from(record: ClientRecord) -> Self {
+        record.0
+    }
+}
+
 /// From registered metadata to the client that was registered with it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ClientDedupe {
     pub(crate) client_id: ClientId,
+    /// With its client.
+    pub(crate) expires_at: Timestamp,
 }
 
 /// The key under which user codes are kept: they are too short to be kept as a plain digest.

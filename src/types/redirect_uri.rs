@@ -115,19 +115,24 @@ impl FromStr for RedirectUri {
         }
         let url = Url::parse(text).map_err(|_| InvalidRedirectUri)?;
         let written = |scheme: &str| text.get(..scheme.len()) == Some(scheme);
-        let fits = match url.scheme() {
-            // As written: the parser would also read `https:host` and `HTTPS://host`.
-            "https" => written("https://"),
-            "http" => loopback_parts(text).is_some(), // RFC 9700 §2.6: MUST NOT be http otherwise
-            // RFC 8252 §7.1: a private-use scheme is a reversed domain name; `javascript`, `data`, `file` … are not.
-            scheme => scheme.contains('.') && written(scheme),
-        };
-        // A host with escapes in it would be shown to a person as something else than where it leads.
         let authority = text
             .split("://")
             .nth(1)
             .and_then(|rest| rest.split(['/', '?']).next())
             .unwrap_or_default();
+        // The host that a person is shown is the one that the browser goes to: the parser would mend `https:///host` and `0x7f.1`.
+        let has_host = url
+            .host_str()
+            .and_then(|host| Some((authority.get(..host.len())?, host)))
+            .is_some_and(|(written, host)| written.eq_ignore_ascii_case(host));
+        let fits = match url.scheme() {
+            // As written: the parser would also read `https:host` and `HTTPS://host`.
+            "https" => written("https://") && has_host,
+            "http" => loopback_parts(text).is_some(), // RFC 9700 §2.6: MUST NOT be http otherwise
+            // RFC 8252 §7.1: a private-use scheme is a reversed domain name; `javascript`, `data`, `file` … are not.
+            scheme => scheme.contains('.') && written(scheme),
+        };
+        // A host with escapes in it would be shown to a person as something else than where it leads.
         if !fits
             || authority.contains('%')
             || !url.username().is_empty()
@@ -208,6 +213,10 @@ mod tests {
             "vbscript:x",
             "harbor:/cb",
             "https:x",
+            "https:///x.example/cb",
+            "https:////x.example/cb",
+            "https://0x7f.1/cb",
+            "https://2130706433/cb",
             "HTTPS://x.example/cb",
             "https://u@x.example/cb",
             "https://x.example/c b",

@@ -6,16 +6,46 @@
     reason = "a test fails by panicking"
 )]
 
+mod advertised;
+mod authorization_errors;
 mod authorize;
 mod bearer;
+mod bodies;
+mod client_auth;
+mod client_metadata;
+mod code;
+mod confusion;
+mod consent;
+mod cors;
+mod crash;
 mod device;
+mod durable;
 mod endpoints_layer;
+mod hooked;
+mod host;
+mod http;
 mod in_process;
 mod in_process_deaths;
+mod interaction;
+mod introspect;
+mod kept;
 mod layers;
+mod lifetimes;
+mod metadata;
 mod mounts;
 mod mounts_tonic;
+mod outage;
 mod passthrough;
+mod pkce;
+mod policy;
+mod races;
+mod redirect_uri;
+mod refresh;
+mod register;
+mod registered_client;
+mod revoke;
+mod scope;
 mod structure;
 mod support;
 mod token;
+mod verification;

@@ -9,6 +9,7 @@ use http_body_util::{BodyExt as _, Empty, Full};
 use serde_json::Value;
 use tower::ServiceExt as _;
 use tower_oauth::server::{AuthorizationServerBuilder, CreateClient};
+use tower_oauth::store::Store;
 use tower_oauth::types::{Client, GrantType, Introspects, ManualClock, Secret, Subject, Timestamp};
 use tower_oauth::{AuthorizationServer, MemoryStore};
 
@@ -22,6 +23,8 @@ pub(crate) const VERIFIER: &str = "kQ4n7rYw2Zt_pB9sXc-LmV3uHe.Fj8oD~a1GqK6yTiN0z
 pub(crate) const CHALLENGE: &str = "kj6EpUHcHNLovRS2MBmyXh3DG-X5wwG4xn21qr77nAw";
 pub(crate) const SECRET: &str = "web-secret";
 pub(crate) const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// A token request that a confidential client needs nothing else for.
+pub(crate) const FOR_ITSELF: &str = "grant_type=client_credentials&scope=ledger.read";
 
 /// A server with clients: `app` (public, code and refresh), `web` (confidential, all grants, [`SECRET`]), `tv` (public, device),
 /// `rs` (confidential, resource server of the ledger, `rs-secret`), `all` (introspects everything, `all-secret`).
@@ -65,6 +68,18 @@ impl Answer {
             .as_str()
             .unwrap_or_else(|| panic!("no {name} in {self:?}"))
             .to_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn access_token(&self) -> String {
+        assert_eq!(self.status, 200, "{self:?}");
+        self.member("access_token")
+    }
+
+    /// The access token and the refresh token.
+    #[track_caller]
+    pub(crate) fn pair(&self) -> (String, String) {
+        (self.access_token(), self.member("refresh_token"))
     }
 
     pub(crate) fn text(&self) -> String {
@@ -162,6 +177,18 @@ impl Harness {
     pub(crate) async fn with(
         more: impl FnOnce(AuthorizationServerBuilder) -> AuthorizationServerBuilder,
     ) -> Self {
+        Self::build(builder(), more).await
+    }
+
+    /// A server that is built in another way.
+    pub(crate) async fn of(builder: AuthorizationServerBuilder) -> Self {
+        Self::build(builder, |builder| builder).await
+    }
+
+    async fn build(
+        builder: AuthorizationServerBuilder,
+        more: impl FnOnce(AuthorizationServerBuilder) -> AuthorizationServerBuilder,
+    ) -> Self {
         let clock = ManualClock::new(NOW);
         let (builder, files) = match std::env::var("TEST_STORE").as_deref() {
             Ok("sqlite") => {
@@ -169,9 +196,9 @@ impl Harness {
                 let store = tower_oauth::SqliteStore::open(files.path().join("oauth.db"))
                     .await
                     .unwrap();
-                (builder().store(store), Some(Arc::new(files)))
+                (builder.store(store), Some(Arc::new(files)))
             }
-            Ok("memory") | Err(_) => (builder().store(MemoryStore::new()), None),
+            Ok("memory") | Err(_) => (builder.store(MemoryStore::new()), None),
             Ok(other) => panic!("TEST_STORE={other} is not known: memory or sqlite"),
         };
         let oauth = more(builder.clock(clock.clone())).build().unwrap();
@@ -184,7 +211,21 @@ impl Harness {
         harness
     }
 
-    async fn create_clients(&self) {
+    /// A server on a store and a clock of the test's own, without clients.
+    pub(crate) fn on(
+        store: impl Store,
+        clock: &ManualClock,
+        more: impl FnOnce(AuthorizationServerBuilder) -> AuthorizationServerBuilder,
+    ) -> Self {
+        let builder = builder().store(store).clock(clock.clone());
+        Self {
+            oauth: more(builder).build().unwrap(),
+            clock: clock.clone(),
+            _files: None,
+        }
+    }
+
+    pub(crate) async fn create_clients(&self) {
         use GrantType::{AuthorizationCode, ClientCredentials, DeviceCode, RefreshToken};
         let confidential = |id: &str, secret: &str| {
             Client::confidential(id.parse().unwrap(), &Secret::new(secret))
@@ -212,12 +253,15 @@ impl Harness {
                 .grant_types([])
                 .introspects(Introspects::Everything),
         ];
-        for client in clients {
-            assert_eq!(
-                self.oauth.clients().create(client).await.unwrap(),
-                CreateClient::Created
-            );
-        }
+        // All at once, so that a durable store syncs once or twice.
+        let [app, web, tv, rs, all] = clients.map(|client| self.create(client));
+        tokio::join!(app, web, tv, rs, all);
+    }
+
+    /// Adds a client.
+    pub(crate) async fn create(&self, client: Client) {
+        let created = self.oauth.clients().create(client).await.unwrap();
+        assert_eq!(created, CreateClient::Created);
     }
 
     pub(crate) fn advance(&self, seconds: u64) {
@@ -226,7 +270,40 @@ impl Harness {
 
     /// Sends any request to the server.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
-        Answer::of(self.oauth.service().oneshot(request).await.unwrap()).await
+        let answer = self.oauth.service().oneshot(request).await.unwrap();
+        self.sent_to_a_known_place(answer).await
+    }
+
+    /// Reads an answer. Whatever a test is about: a browser is sent on by 303 alone, to a registered address or a path of ours (S2).
+    pub(crate) async fn sent_to_a_known_place<B>(&self, answer: Response<B>) -> Answer
+    where
+        B: http_body::Body,
+        B::Error: std::fmt::Debug,
+    {
+        let answer = Answer::of(answer).await;
+        let Some(location) = answer.headers.get("location") else {
+            assert!(!answer.status.is_redirection() || answer.status == 304);
+            return answer;
+        };
+        assert_eq!(answer.status, 303, "{answer:?}");
+        let location = location.to_str().unwrap();
+        if location.starts_with('/') {
+            assert!(!location.starts_with("//") && !location.contains('\\'));
+            return answer;
+        }
+        let ours = ["?code=", "&code=", "?error=", "&error="];
+        let places = ours.iter().filter_map(|begin| location.find(begin));
+        let address = &location[..places.min().unwrap_or(location.len())];
+        let Ok(clients) = self.oauth.clients().list().await else {
+            assert_eq!(
+                address, CALLBACK,
+                "the store is down, and this is the one that the tests register"
+            );
+            return answer;
+        };
+        let mut registered = clients.iter().flat_map(Client::redirect_uris);
+        assert!(registered.any(|uri| uri.matches(address)), "{location}");
+        answer
     }
 
     /// A GET by somebody who is signed in, or by nobody.
@@ -235,14 +312,9 @@ impl Harness {
         if let Some(user) = user {
             request = request.header("x-user", user);
         }
-        Answer::of(
-            self.oauth
-                .service()
-                .oneshot(request.body(Empty::<Bytes>::new()).unwrap())
-                .await
-                .unwrap(),
-        )
-        .await
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        let answer = self.oauth.service().oneshot(request).await.unwrap();
+        self.sent_to_a_known_place(answer).await
     }
 
     /// A form, as a program posts it.
@@ -276,10 +348,22 @@ impl Harness {
         .await
     }
 
+    /// A registration.
+    pub(crate) async fn register(&self, json: &str) -> Answer {
+        let request = Request::post("/auth/register").header("content-type", "application/json");
+        self.send(request.body(Full::from(json.to_owned())).unwrap())
+            .await
+    }
+
     /// A form with the credentials of a confidential client in the header.
     pub(crate) async fn post_as(&self, path: &str, client: (&str, &str), form: &str) -> Answer {
         self.post_with(path, &[("authorization", &basic(client.0, client.1))], form)
             .await
+    }
+
+    /// A token request of `web`, with its secret in the header.
+    pub(crate) async fn web(&self, form: &str) -> Answer {
+        self.post_as("/auth/token", ("web", SECRET), form).await
     }
 
     /// An authorization request of `app` with further parameters, by alice.
@@ -298,14 +382,23 @@ impl Harness {
         self.submit("/auth/authorize", user, &form).await
     }
 
+    /// The authorization response to a request of which alice allows all.
+    pub(crate) async fn allow(&self, request: &str) -> Answer {
+        let answer = self.get(request, Some("alice")).await;
+        self.allowed(answer).await
+    }
+
+    /// The answer itself, or if it is a consent page: what comes of alice's yes.
+    pub(crate) async fn allowed(&self, answer: Answer) -> Answer {
+        if answer.status == 200 {
+            return self.decide(&answer, "alice", "allow").await;
+        }
+        answer
+    }
+
     /// A code that alice gave to a client.
     pub(crate) async fn code_for(&self, client: &str, more: &str) -> String {
-        let mut answer = self
-            .get(&authorization_request(client, more), Some("alice"))
-            .await;
-        if answer.status == 200 {
-            answer = self.decide(&answer, "alice", "allow").await;
-        }
+        let answer = self.allow(&authorization_request(client, more)).await;
         answer
             .parameter("code")
             .unwrap_or_else(|| panic!("no code in {answer:?}"))
@@ -385,11 +478,32 @@ pub(crate) fn authorization_request(client: &str, more: &str) -> String {
     )
 }
 
+/// The URL of an authorization request of `app` in which parameters are changed, added, or left out with `None`; values stand as
+/// they are written in a URL.
+pub(crate) fn changed(changes: &[(&str, Option<&str>)]) -> String {
+    let request = authorization_request("app", "&state=s1");
+    let (path, query) = request.split_once('?').unwrap();
+    let is_changed = |pair: &&str| {
+        let name = pair.split('=').next();
+        changes.iter().any(|(changed, _)| Some(*changed) == name)
+    };
+    let kept = query.split('&').filter(|pair| !is_changed(pair));
+    let new = changes
+        .iter()
+        .filter_map(|(name, value)| value.map(|value| format!("{name}={value}")));
+    let pairs: Vec<_> = kept.map(ToOwned::to_owned).chain(new).collect();
+    format!("{path}?{}", pairs.join("&"))
+}
+
 /// The form that redeems a code.
 pub(crate) fn redemption(client: &str, code: &str) -> String {
     format!(
         "grant_type=authorization_code&client_id={client}&code={code}&redirect_uri={CALLBACK}&code_verifier={VERIFIER}"
     )
+}
+
+pub(crate) fn alice() -> Subject {
+    Subject::new("alice").unwrap()
 }
 
 /// An `Authorization` header.

@@ -1,6 +1,6 @@
-//! The demo program as a process of its own, for tests that outside clients take part in.
+//! An example as a process of its own, for tests that outside clients take part in.
 //!
-//! Included by `#[path = "support/demo.rs"] mod demo;`. `cargo test` builds the program together with the tests.
+//! Included by `#[path = "support/example.rs"] mod example;`. `cargo test` builds the examples together with the tests.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::PathBuf;
@@ -14,21 +14,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The running program. Dropping it kills it, as a crash would; a test that failed is told what it had printed.
 #[derive(Debug)]
-pub(crate) struct Demo {
+pub(crate) struct Example {
     child: Child,
     base: String,
     printed: Arc<Mutex<String>>,
 }
 
-impl Demo {
-    /// Starts it with these arguments, on a free port unless they name an address, and waits until it serves.
-    pub(crate) fn start(arguments: &[&str]) -> Self {
-        let program = program();
-        let mut command = Command::new(&program);
-        if !arguments.contains(&"--listen") {
-            command.args(["--listen", "127.0.0.1:0"]);
-        }
-        let child = command
+impl Example {
+    /// Starts it with these arguments, which should let it listen on port 0, and waits until it serves.
+    pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
+        let program = program(name);
+        let child = Command::new(&program)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -36,26 +32,26 @@ impl Demo {
             .spawn()
             .unwrap_or_else(|e| {
                 panic!(
-                    "{}: {e}; `cargo build --example demo --all-features` makes it",
+                    "{}: {e}; `cargo build --examples --all-features` makes it",
                     program.display()
                 )
             });
-        let mut demo = Self {
+        let mut example = Self {
             child,
             base: String::new(),
             printed: Arc::default(),
         };
         let (tell, told) = mpsc::channel();
         // Both are read to their ends, so that a full pipe never holds the program up.
-        let stdout = demo.child.stdout.take().expect("it was asked for");
-        let stderr = demo.child.stderr.take().expect("it was asked for");
-        let (printed, also_printed) = (Arc::clone(&demo.printed), Arc::clone(&demo.printed));
+        let stdout = example.child.stdout.take().expect("it was asked for");
+        let stderr = example.child.stderr.take().expect("it was asked for");
+        let (printed, also_printed) = (Arc::clone(&example.printed), Arc::clone(&example.printed));
         thread::spawn(move || keep(stdout, &printed, Some(&tell)));
         thread::spawn(move || keep(stderr, &also_printed, None));
-        demo.base = told.recv_timeout(PATIENCE).unwrap_or_else(|e| {
-            panic!("the demo with {arguments:?} did not say `{MARK}ADDR`: {e}")
-        });
-        demo
+        example.base = told
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|e| panic!("{name} with {arguments:?} did not say `{MARK}ADDR`: {e}"));
+        example
     }
 
     /// Where it serves: `http://127.0.0.1:51004`.
@@ -64,14 +60,14 @@ impl Demo {
     }
 }
 
-impl Drop for Demo {
+impl Drop for Example {
     fn drop(&mut self) {
         // It may have ended by itself; then there is nothing to kill, and its end is waited for all the same.
         let _ = self.child.kill();
         let status = self.child.wait();
         if thread::panicking() {
             let printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
-            eprint_all(&format!("the demo ({status:?}) had printed:\n{printed}"));
+            eprint_all(&format!("the example ({status:?}) had printed:\n{printed}"));
         }
     }
 }
@@ -96,8 +92,8 @@ fn eprint_all(text: &str) {
     eprintln!("{text}");
 }
 
-/// `target/debug/deps/mcp-…` is this test; `target/debug/examples/demo` was built with it.
-fn program() -> PathBuf {
+/// `target/debug/deps/demo-…` is this test; `target/debug/examples/demo` was built with it.
+fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a process knows its program");
     let profile = test
         .ancestors()
@@ -105,5 +101,5 @@ fn program() -> PathBuf {
         .expect("tests lie in target/PROFILE/deps");
     profile
         .join("examples")
-        .join(format!("demo{}", std::env::consts::EXE_SUFFIX))
+        .join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }

@@ -1,0 +1,79 @@
+//! What can be said on the command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+/// A notes API with an authorization server in front of it, and a small login of its own.
+///
+/// People: alice / wonderland, bob / builder. Clients: demo-job / demo-job-secret (client credentials), demo-api / demo-api-secret
+/// (may introspect every token); others register themselves.
+#[derive(Debug, Parser)]
+#[command(name = "demo", max_term_width = 120)]
+pub(crate) struct Flags {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+
+    /// What clients and browsers call this server, if that is not http://ADDR
+    #[arg(long, value_name = "URL")]
+    pub(crate) issuer: Option<String>,
+
+    /// Where everything is kept: `memory:` or `sqlite:PATH`
+    #[arg(long, value_name = "STORE", default_value = "sqlite:tower-oauth-demo.db", value_parser = store)]
+    pub(crate) store: Store,
+
+    /// What access tokens look like: `opaque`
+    #[arg(long = "access-token", value_name = "FORM", default_value = "opaque", value_parser = access_token)]
+    pub(crate) _access_token: String,
+
+    /// How long an access token lives
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) access_token_lifetime: Option<Duration>,
+
+    /// How long a refresh token lives if it is not used
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) refresh_token_lifetime: Option<Duration>,
+
+    /// How long an authorization code lives
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) code_lifetime: Option<Duration>,
+
+    /// How long a device code lives
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) device_code_lifetime: Option<Duration>,
+
+    /// How long a used refresh token still gives the same successor
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) refresh_retry_window: Option<Duration>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Store {
+    Memory,
+    Sqlite(PathBuf),
+}
+
+fn store(text: &str) -> Result<Store, &'static str> {
+    match text.split_once(':') {
+        Some(("memory", "")) => Ok(Store::Memory),
+        Some(("sqlite", path)) if !path.is_empty() => Ok(Store::Sqlite(path.into())),
+        Some(("postgres" | "postgresql", _)) => Err("the Postgres store is not there yet"),
+        Some(("redis" | "rediss", _)) => Err("the Redis store is not there yet"),
+        _ => Err("neither `memory:` nor `sqlite:PATH`"),
+    }
+}
+
+fn access_token(text: &str) -> Result<String, &'static str> {
+    match text {
+        "opaque" => Ok(text.to_owned()),
+        "jwt" => Err("JWT access tokens are not there yet"),
+        _ => Err("not `opaque`"),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
+    text.parse().map(Duration::from_secs)
+}
