@@ -32,6 +32,8 @@ pub(crate) enum ErrorCode {
     InvalidRedirectUri,
     InvalidClientMetadata,
     InvalidToken,
+    /// No token was sent: a challenge without an error code (RFC 6750 §3.1).
+    MissingToken,
 }
 
 impl ErrorCode {
@@ -53,7 +55,7 @@ impl ErrorCode {
             Self::ExpiredToken => "expired_token",
             Self::InvalidRedirectUri => "invalid_redirect_uri",
             Self::InvalidClientMetadata => "invalid_client_metadata",
-            Self::InvalidToken => "invalid_token",
+            Self::InvalidToken | Self::MissingToken => "invalid_token",
         }
     }
 }
@@ -78,7 +80,9 @@ enum Hint {
 impl OAuthError {
     pub(crate) const fn new(code: ErrorCode, description: &'static str) -> Self {
         let status = match code {
-            ErrorCode::InvalidClient | ErrorCode::InvalidToken => StatusCode::UNAUTHORIZED,
+            ErrorCode::InvalidClient | ErrorCode::InvalidToken | ErrorCode::MissingToken => {
+                StatusCode::UNAUTHORIZED
+            }
             ErrorCode::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
             ErrorCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
@@ -176,7 +180,8 @@ impl OAuthError {
         self.hint(headers);
         let challenge = match self.code {
             ErrorCode::InvalidClient => "Basic realm=\"oauth\", charset=\"UTF-8\"",
-            ErrorCode::InvalidToken => "Bearer error=\"invalid_token\"",
+            ErrorCode::InvalidToken => "Bearer realm=\"oauth\", error=\"invalid_token\"",
+            ErrorCode::MissingToken => "Bearer realm=\"oauth\"",
             _ => return response,
         };
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

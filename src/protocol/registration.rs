@@ -152,7 +152,8 @@ impl ClientMetadata {
 
     /// The digest of what is registered: equal for equal registrations, whatever order or spelling they came in.
     pub(crate) fn digest(&self) -> Digest {
-        let uris: Vec<_> = self.redirect_uris.iter().map(RedirectUri::as_str).collect();
+        let mut uris: Vec<_> = self.redirect_uris.iter().map(RedirectUri::as_str).collect();
+        uris.sort_unstable();
         let canonical = (
             &self.client_name,
             uris,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use moka::Equivalent;
 use moka::sync::Cache;
-use subtle::ConstantTimeEq as _;
+use subtle::{Choice, ConstantTimeEq as _};
 use zeroize::Zeroizing;
 
 use super::validator::{BoxFuture, DynValidator, Facts, TokenFacts, Unavailable};
@@ -139,8 +139,22 @@ struct Lookup<'a>(&'a str);
 
 impl Equivalent<Key> for Lookup<'_> {
     fn equivalent(&self, key: &Key) -> bool {
-        self.0.as_bytes().ct_eq(key.0.as_bytes()).into()
+        same(self.0.as_bytes(), key.0.as_bytes())
     }
+}
+
+/// Whether two texts are the same, in a time that tells nothing but their lengths. Eight bytes at a time: it is done at every hit.
+fn same(left: &[u8], right: &[u8]) -> bool {
+    if left.len() != right.len() {
+        return false;
+    }
+    let (left, left_rest) = left.as_chunks();
+    let (right, right_rest) = right.as_chunks();
+    let words = left.iter().zip(right);
+    let words = words.fold(Choice::from(1), |same, (left, right)| {
+        same & u64::from_ne_bytes(*left).ct_eq(&u64::from_ne_bytes(*right))
+    });
+    (words & left_rest.ct_eq(right_rest)).into()
 }
 
 /// A validator whose answers are kept.
@@ -183,7 +197,7 @@ impl DynValidator for Cached {
 
 #[cfg(test)]
 mod tests {
-    use super::{CacheLimits, FactsCache};
+    use super::{CacheLimits, FactsCache, same};
     use crate::protocol::bearer::BearerToken;
     use crate::resource::TokenFacts;
     use crate::types::{Subject, Timestamp};
@@ -225,6 +239,20 @@ mod tests {
             assert!(cache.get(token(other), at(1000)).is_none(), "{other}");
         }
         assert!(cache.get(token("abcdef"), at(1000)).is_some());
+    }
+
+    #[test]
+    fn every_byte_counts_wherever_it_stands() {
+        for length in 0..40 {
+            let text = vec![b'a'; length];
+            assert!(same(&text, &text.clone()));
+            assert!(!same(&text, &vec![b'a'; length + 1]));
+            for place in 0..length {
+                let mut other = text.clone();
+                other[place] ^= 1;
+                assert!(!same(&text, &other), "{place} of {length}");
+            }
+        }
     }
 
     #[test]

@@ -86,7 +86,7 @@ pub use validator::{Facts, NotActive, TokenFacts, TokenFactsBuilder, Unavailable
 
 use crate::protocol::bearer::Challenges;
 use crate::protocol::protected_resource::Document;
-use crate::types::{Body, Clock, ResourceUri, ScopeToken};
+use crate::types::{Body, Clock, ResourceUri, ScopeToken, Timestamp};
 use issuer::Source;
 use validator::BoxFuture;
 
@@ -184,7 +184,7 @@ impl ResourceServer {
             // Who knows the token for a live one need not be looked for.
             for source in sources {
                 if let Some(Ok(facts)) = source.validator.validate_now(token, now) {
-                    return Check::Known(self.judge(source, Ok(facts)));
+                    return Check::Known(self.judge(source, Ok(facts), now));
                 }
             }
         }
@@ -197,12 +197,13 @@ impl ResourceServer {
             return Check::Known(Err(Refusal::InvalidToken));
         };
         if let Some(facts) = source.validator.validate_now(token, now) {
-            return Check::Known(self.judge(source, facts));
+            return Check::Known(self.judge(source, facts, now));
         }
         let (server, source, token) = (self.clone(), Arc::clone(source), token.into_owned());
         Check::Ask(Box::pin(async move {
             match Arc::clone(&source.validator).validate(token, now).await {
-                Ok(facts) => server.judge(&source, facts),
+                // Making the facts may have taken a while.
+                Ok(facts) => server.judge(&source, facts, server.0.clock.now()),
                 Err(unavailable) => {
                     tracing::error!(issuer = %source.url, cause = %unavailable, "token could not be checked");
                     Err(Refusal::Unavailable)
@@ -211,16 +212,13 @@ impl ResourceServer {
         }))
     }
 
-    /// Facts become a verdict. The clock is asked again: making the facts may have taken a while.
-    fn judge(&self, source: &Source, facts: Facts) -> Verdict {
+    /// Facts become a verdict.
+    fn judge(&self, source: &Source, facts: Facts, now: Timestamp) -> Verdict {
         let refused = match facts {
-            Ok(facts) => {
-                let now = self.0.clock.now();
-                match policy::check(&facts, &source.url, &self.0.resource, now) {
-                    Ok(()) => return Ok(AccessToken::new(facts, self.clone())),
-                    Err(reason) => reason,
-                }
-            }
+            Ok(facts) => match policy::check(&facts, &source.url, &self.0.resource, now) {
+                Ok(()) => return Ok(AccessToken::new(facts, self.clone())),
+                Err(reason) => reason,
+            },
             Err(not_active) => not_active.reason(),
         };
         tracing::debug!(error = "invalid_token", reason = refused, "token refused");

@@ -19,7 +19,7 @@ use crate::types::record::{
 use crate::types::{Body, Digest, Secret};
 
 impl AuthorizationServer {
-    /// Goes on with a waiting request from any handler of the host: `interaction` is [`PendingRequest::id`], and the answer is what
+    /// Goes on with a waiting request from any handler of the host: `interaction` is [`PendingRequest::id`](super::PendingRequest::id), and the answer is what
     /// the browser is to be sent. A request that is unknown, expired or decided already gets a page that says so.
     pub async fn resume(&self, interaction: &str, decision: Decision) -> Response<Body> {
         let answer = match Waiting::load(&self.0, Secret::new(interaction)).await {

@@ -65,7 +65,7 @@ impl<'a> Address<'a> {
             parameters: &parameters,
             text: error.description,
         };
-        pages::respond(StatusCode::BAD_REQUEST, &page)
+        pages::respond(error.status, &page)
     }
 
     fn send(&self, parameters: &[(&str, &str)]) -> Response<Bytes> {

@@ -293,7 +293,7 @@ impl AuthorizationServerBuilder {
     }
 
     /// How to find the address of a caller, for throttling; behind a proxy only the host knows which header to trust. Default: an
-    /// [`IpAddr`] in the extensions of the request; without one, limits count all callers as one. With axum:
+    /// [`IpAddr`] in the extensions of the request; without one, only the limits for all callers together hold. With axum:
     /// `|parts| parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())`.
     pub fn client_address(
         mut self,

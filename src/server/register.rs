@@ -78,26 +78,24 @@ impl Registration {
         let Some(ours) = &self.initial_access_tokens else {
             return Ok(());
         };
+        let refused = |code| OAuthError::new(code, "Registration needs an initial access token");
         let mut fields = headers.get_all(AUTHORIZATION).iter();
-        let token = fields
+        let field = fields
             .next()
-            .and_then(|field| field.to_str().ok())
-            .and_then(|field| field.split_once(' '));
-        let token = token
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| initial_access_token(token.trim()));
+            .ok_or_else(|| refused(ErrorCode::MissingToken))?;
+        let token = field.to_str().ok().and_then(|field| field.split_once(' '));
+        let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let token = token.map(|(_, token)| initial_access_token(token.trim()));
         // All of them are compared, so that the time does not tell which one was near.
         let known = token.is_some_and(|token| {
             ours.iter()
                 .fold(false, |known, ours| known | (*ours == token))
         });
         if known && fields.next().is_none() {
-            return Ok(());
+            Ok(())
+        } else {
+            Err(refused(ErrorCode::InvalidToken))
         }
-        Err(OAuthError::new(
-            ErrorCode::InvalidToken,
-            "Registration needs an initial access token",
-        ))
     }
 }
 

@@ -1,7 +1,7 @@
 //! How often somebody may try. Counters are per process; every node of several has its own.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// So many a minute from one address, and so many from all addresses together. A caller whose address is not known counts
-    /// as one address.
+    /// So many a minute from one address (of IPv6: from one /64 network), and so many from all together. A caller whose address is not
+    /// known is held back by the second number alone.
     #[must_use]
     pub const fn per_minute(per_address: u32, overall: u32) -> Self {
         Self {
@@ -43,7 +43,9 @@ pub(crate) struct Throttle {
 struct Counts {
     since: Option<Timestamp>,
     overall: u32,
-    callers: HashMap<Option<IpAddr>, u32>,
+    callers: HashMap<IpAddr, u32>,
+    /// Of all those for whom there was no room to be counted apart.
+    others: u32,
 }
 
 impl Throttle {
@@ -58,16 +60,16 @@ impl Throttle {
     pub(crate) fn take(&self, caller: Option<IpAddr>, now: Timestamp) -> Result<(), OAuthError> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.turn(now);
-        let overall = counts.overall;
-        let tries = counts.of(caller);
-        if *tries >= self.limit.per_address || overall >= self.limit.overall {
+        let tries = counts.of(caller).map_or(0, |tries| *tries);
+        if tries >= self.limit.per_address || counts.overall >= self.limit.overall {
             let left = WINDOW.saturating_sub(now.since(counts.since.unwrap_or(now)));
-            return Err(OAuthError::too_many_requests(
-                u32::try_from(left.as_secs()).unwrap_or(60).max(1),
-            ));
+            let left = u32::try_from(left.as_secs()).unwrap_or(60).max(1);
+            return Err(OAuthError::too_many_requests(left));
         }
-        *tries = tries.saturating_add(1);
-        counts.overall = overall.saturating_add(1);
+        if let Some(tries) = counts.of(caller) {
+            *tries = tries.saturating_add(1);
+        }
+        counts.overall = counts.overall.saturating_add(1);
         Ok(())
     }
 
@@ -76,16 +78,24 @@ impl Throttle {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.turn(now);
         counts.overall = counts.overall.saturating_sub(1);
-        let tries = counts.of(caller);
-        *tries = tries.saturating_sub(1);
+        if let Some(tries) = counts.of(caller) {
+            *tries = tries.saturating_sub(1);
+        }
     }
 }
 
 impl Counts {
-    /// The tries of a caller; those that are not counted apart share one count.
-    fn of(&mut self, caller: Option<IpAddr>) -> &mut u32 {
-        let is_apart = self.callers.len() < CALLERS || self.callers.contains_key(&caller);
-        self.callers.entry(caller.filter(|_| is_apart)).or_default()
+    /// The tries of a caller: those that are not counted apart share one count, and one whose address is not known has none. Of an
+    /// IPv6 address the network counts: whoever has one has all addresses in it.
+    fn of(&mut self, caller: Option<IpAddr>) -> Option<&mut u32> {
+        let caller = match caller? {
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+            address @ IpAddr::V4(_) => address,
+        };
+        if self.callers.len() < CALLERS || self.callers.contains_key(&caller) {
+            return Some(self.callers.entry(caller).or_default());
+        }
+        Some(&mut self.others)
     }
 
     fn turn(&mut self, now: Timestamp) {

@@ -1,10 +1,8 @@
-//! Tokens of a server in the same process: what they say, when they die, and how soon that is noticed.
+//! Tokens of a server in the same process: what they say, whom they open the door for, and what happens while the store is down.
 
 use std::convert::Infallible;
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,14 +14,14 @@ use tower_oauth::store::{
     Changes, Cursor, Insert, Key, Kind, Listing, Page, Record, Replace, Store, StoreError, Version,
 };
 use tower_oauth::types::{Claims, ManualClock, Subject, Timestamp};
-use tower_oauth::{AuthorizationServer, Issuance, MemoryStore, Policy, Verdict};
+use tower_oauth::{Issuance, MemoryStore, Policy, Verdict};
 
-use crate::support::{Answer, FILES, Harness, ISSUER, LEDGER, NOW, SECRET, builder};
+use crate::support::{Answer, FILES, Harness, ISSUER, LEDGER, NOW, SECRET};
 
 /// A memory store that counts what it is asked, and fails, waits or forgets to tell when it is told to. Clones are the same one, as
 /// two nodes share a database.
 #[derive(Clone, Default)]
-struct Watched(Arc<State>);
+pub(crate) struct Watched(Arc<State>);
 
 #[derive(Default)]
 struct State {
@@ -39,7 +37,7 @@ struct State {
 type Held = (Kind, oneshot::Sender<()>, oneshot::Receiver<()>);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-enum Feed {
+pub(crate) enum Feed {
     #[default]
     Tells,
     Silent,
@@ -50,7 +48,7 @@ enum Feed {
 }
 
 impl Watched {
-    fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.0.asked.load(Ordering::SeqCst)
     }
 
@@ -58,14 +56,19 @@ impl Watched {
         self.0.is_down.store(is_down, Ordering::SeqCst);
     }
 
+    /// Tells whether anybody still has the store.
+    pub(crate) fn downgrade(self) -> Weak<impl Sized> {
+        Arc::downgrade(&self.0)
+    }
+
     /// Holds the next read of this kind: the first half tells when it was made, the second lets it go on.
-    fn hold(&self, kind: Kind) -> (oneshot::Receiver<()>, oneshot::Sender<()>) {
+    pub(crate) fn hold(&self, kind: Kind) -> (oneshot::Receiver<()>, oneshot::Sender<()>) {
         let ((made, was_made), (go, goes)) = (oneshot::channel(), oneshot::channel());
         *self.0.held.lock().unwrap() = Some((kind, made, goes));
         (was_made, go)
     }
 
-    fn feed(&self, feed: Feed) {
+    pub(crate) fn feed(&self, feed: Feed) {
         *self.0.feed.lock().unwrap() = feed;
         self.0.feed_changed.notify_waiters();
     }
@@ -145,14 +148,14 @@ impl Store for Watched {
 }
 
 /// A server over a watched store, and the ledger that takes its tokens.
-struct Node {
-    server: Harness,
-    store: Watched,
-    ledger: ResourceServer,
+pub(crate) struct Node {
+    pub(crate) server: Harness,
+    pub(crate) store: Watched,
+    pub(crate) ledger: ResourceServer,
 }
 
 impl Node {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let store = Watched::default();
         let server = Harness::on(store.clone(), &ManualClock::new(NOW), |builder| builder);
         server.create_clients().await;
@@ -165,19 +168,19 @@ impl Node {
     }
 
     /// An access token of the web client, for itself.
-    async fn client_token(&self) -> String {
+    pub(crate) async fn client_token(&self) -> String {
         let form = "grant_type=client_credentials&scope=ledger.read";
         let answer = self.server.post_as("/auth/token", ("web", SECRET), form);
         answer.await.member("access_token")
     }
 
     /// The status for a request that carries this token.
-    async fn status(&self, token: &str) -> u16 {
+    pub(crate) async fn status(&self, token: &str) -> u16 {
         send(&self.ledger, token).await.status.as_u16()
     }
 
     /// Makes the token one that passes without asking the store, whatever the feed has to say first.
-    async fn warm(&self, token: &str) {
+    pub(crate) async fn warm(&self, token: &str) {
         for _ in 0..100 {
             tokio::task::yield_now().await;
             let before = self.store.asked();
@@ -199,7 +202,7 @@ fn resource(server: &Harness, resource: &str) -> ResourceServer {
 }
 
 /// Sends a request with this token to a service behind the layer, which answers with the subject.
-async fn send(api: &ResourceServer, token: &str) -> Answer {
+pub(crate) async fn send(api: &ResourceServer, token: &str) -> Answer {
     let service = api.layer().layer(service_fn(async |request: Request<()>| {
         let token = request.extensions().get::<AccessToken>();
         let subject = token.map_or_else(String::new, |token| token.subject().to_string());
@@ -207,17 +210,6 @@ async fn send(api: &ResourceServer, token: &str) -> Answer {
     }));
     let request = Request::get("/").header("authorization", format!("Bearer {token}"));
     Answer::of(service.oneshot(request.body(()).unwrap()).await.unwrap()).await
-}
-
-/// Lets the other tasks run until something is so.
-async fn until(mut is_so: impl FnMut() -> bool) {
-    for _ in 0..10_000 {
-        if is_so() {
-            return;
-        }
-        tokio::task::yield_now().await;
-    }
-    panic!("it never came to pass");
 }
 
 struct Tenants;
@@ -383,328 +375,6 @@ async fn a_store_that_is_down_is_503_for_the_cold_and_nothing_for_the_warm() {
     node.store.down(false);
     assert_eq!(node.status(&cold).await, 200);
     assert_eq!(node.status(&warm).await, 200);
-}
-
-/// Proves that something ends a warm token of alice's at once, with nothing told by the feed.
-async fn ends(kill: impl AsyncFnOnce(&Node, &Tokens)) {
-    let node = Node::new().await;
-    node.store.feed(Feed::Silent);
-    let code = node
-        .server
-        .code_for("app", "&scope=ledger.read+offline_access")
-        .await;
-    let answer = node.server.redeem(&code).await;
-    let tokens = Tokens {
-        code,
-        access_token: answer.member("access_token"),
-        refresh_token: answer.member("refresh_token"),
-    };
-    node.warm(&tokens.access_token).await;
-    let known = node
-        .ledger
-        .authenticate(&tokens.access_token)
-        .await
-        .unwrap();
-    let other = node.client_token().await;
-    node.warm(&other).await;
-    kill(&node, &tokens).await;
-    assert!(!known.is_live());
-    for _ in ["the very next request", "every other"] {
-        let answer = send(&node.ledger, &tokens.access_token).await;
-        answer.error(401, "invalid_token");
-    }
-    assert_eq!(node.status(&other).await, 200, "another client's token");
-}
-
-struct Tokens {
-    code: String,
-    access_token: String,
-    refresh_token: String,
-}
-
-async fn revoke(node: &Node, token: &str) {
-    let form = format!("client_id=app&token={token}");
-    let answer = node.server.post("/auth/revoke", &form).await;
-    assert_eq!(answer.status, 200);
-}
-
-// req: 7009-2-2, 7009-2.1-8
-#[tokio::test]
-async fn rfc7009_2_1_a_revoked_access_token_is_dead_at_the_next_request() {
-    ends(async |node, tokens| revoke(node, &tokens.access_token).await).await;
-}
-
-// req: 7009-2-1, 7009-2.1-9
-#[tokio::test]
-async fn rfc7009_2_1_with_its_refresh_token_an_access_token_dies() {
-    ends(async |node, tokens| revoke(node, &tokens.refresh_token).await).await;
-}
-
-// req: 6749-4.1.2-4
-#[tokio::test]
-async fn rfc6749_4_1_2_a_replayed_code_ends_what_came_of_it() {
-    ends(async |node, tokens| {
-        node.server
-            .redeem(&tokens.code)
-            .await
-            .error(400, "invalid_grant");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn rfc9700_4_14_a_reused_refresh_token_ends_the_family() {
-    ends(async |node, tokens| {
-        let next = node.server.refresh(&tokens.refresh_token, "").await;
-        let newer = next.member("access_token");
-        node.server.advance(31);
-        node.warm(&newer).await;
-        node.warm(&tokens.access_token).await;
-        node.server
-            .refresh(&tokens.refresh_token, "")
-            .await
-            .error(400, "invalid_grant");
-        assert_eq!(node.status(&newer).await, 401);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn the_host_ends_a_grant_a_subject_or_a_client() {
-    let alice = || Subject::new("alice").unwrap();
-    ends(async |node, _| {
-        let grants = node.server.oauth.grants();
-        for grant in grants.by_subject(&alice()).await.unwrap() {
-            assert!(grants.revoke(&alice(), &grant.id).await.unwrap());
-        }
-    })
-    .await;
-    ends(async |node, _| {
-        let grants = node.server.oauth.grants();
-        grants.revoke_all_of_subject(&alice()).await.unwrap();
-    })
-    .await;
-    let app = || "app".parse().unwrap();
-    ends(async |node, _| {
-        let clients = node.server.oauth.clients();
-        assert!(clients.disable(&app(), true).await.unwrap());
-    })
-    .await;
-    ends(async |node, _| {
-        let clients = node.server.oauth.clients();
-        assert!(clients.revoke_tokens(&app()).await.unwrap());
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn what_kills_nothing_costs_a_look_and_never_a_401() {
-    let node = Node::new().await;
-    let token = node.client_token().await;
-    node.warm(&token).await;
-    let web = "web".parse().unwrap();
-    let secret = node.server.oauth.clients().rotate_secret(&web).await;
-    assert!(secret.unwrap().is_some());
-    let asked = node.store.asked();
-    assert_eq!(node.status(&token).await, 200);
-    assert!(node.store.asked() > asked, "the store was asked again");
-    node.warm(&token).await;
-}
-
-/// A feed begins by saying that something may have been missed.
-#[tokio::test]
-async fn a_token_of_an_earlier_life_is_good_from_the_first_request_on() {
-    let before = Node::new().await;
-    let token = before.client_token().await;
-    let oauth = another_node(&before);
-    let ledger = ResourceServer::builder(LEDGER)
-        .issuer(Issuer::in_process(&oauth))
-        .clock(before.server.clock.clone())
-        .build()
-        .unwrap();
-    for _ in 0..10 {
-        assert_eq!(send(&ledger, &token).await.status, 200);
-        tokio::task::yield_now().await;
-    }
-}
-
-#[tokio::test]
-async fn a_revocation_while_a_token_is_checked_wins() {
-    for kind in [
-        Kind::AccessToken,
-        Kind::Client,
-        Kind::Grant,
-        Kind::SubjectEpoch,
-    ] {
-        let node = Node::new().await;
-        node.store.feed(Feed::Silent);
-        let tokens = node
-            .server
-            .tokens("&scope=ledger.read+offline_access")
-            .await;
-        let token = tokens.member("access_token");
-        let (was_made, go) = node.store.hold(kind);
-        let check = tokio::spawn({
-            let (ledger, token) = (node.ledger.clone(), token.clone());
-            async move { ledger.authenticate(&token).await }
-        });
-        was_made.await.unwrap();
-        match kind {
-            Kind::AccessToken => revoke(&node, &token).await,
-            Kind::Grant => revoke(&node, &tokens.member("refresh_token")).await,
-            Kind::Client => {
-                let clients = node.server.oauth.clients();
-                assert!(
-                    clients
-                        .disable(&"app".parse().unwrap(), true)
-                        .await
-                        .unwrap()
-                );
-            }
-            _ => {
-                let (grants, alice) = (node.server.oauth.grants(), Subject::new("alice").unwrap());
-                grants.revoke_all_of_subject(&alice).await.unwrap();
-            }
-        }
-        go.send(()).unwrap();
-        assert_eq!(check.await.unwrap().unwrap_err(), Refusal::InvalidToken);
-        assert_eq!(node.status(&token).await, 401, "nothing was kept: {kind:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_change_that_kills_nothing_while_a_token_is_checked_is_no_refusal() {
-    let node = Node::new().await;
-    let token = node.client_token().await;
-    let (was_made, go) = node.store.hold(Kind::Client);
-    let check = tokio::spawn({
-        let (ledger, token) = (node.ledger.clone(), token.clone());
-        async move { ledger.authenticate(&token).await }
-    });
-    was_made.await.unwrap();
-    let web = "web".parse().unwrap();
-    let secret = node.server.oauth.clients().rotate_secret(&web).await;
-    assert!(secret.unwrap().is_some());
-    go.send(()).unwrap();
-    assert_eq!(check.await.unwrap().unwrap().subject().as_str(), "web");
-}
-
-#[tokio::test]
-async fn what_another_node_kills_dies_here_without_a_request() {
-    let node = Node::new().await;
-    let other = another_node(&node);
-    let token = node.server.tokens("").await.member("access_token");
-    node.warm(&token).await;
-    let known = node.ledger.authenticate(&token).await.unwrap();
-    let alice = Subject::new("alice").unwrap();
-    other.grants().revoke_all_of_subject(&alice).await.unwrap();
-    let asked = node.store.asked();
-    until(|| !known.is_live()).await;
-    assert_eq!(node.store.asked(), asked, "the feed told it");
-    assert_eq!(node.status(&token).await, 401);
-}
-
-fn another_node(node: &Node) -> AuthorizationServer {
-    builder()
-        .store(node.store.clone())
-        .clock(node.server.clock.clone())
-        .build()
-        .unwrap()
-}
-
-#[tokio::test]
-async fn a_feed_that_lost_something_or_broke_off_makes_everything_cold_and_nothing_dead() {
-    for feed in [Feed::Loses, Feed::Fails] {
-        let node = Node::new().await;
-        node.store.feed(Feed::Silent);
-        let token = node.server.tokens("").await.member("access_token");
-        let lives = node.client_token().await;
-        node.warm(&token).await;
-        node.warm(&lives).await;
-        let known = node.ledger.authenticate(&token).await.unwrap();
-        let alice = Subject::new("alice").unwrap();
-        let other = another_node(&node);
-        other.grants().revoke_all_of_subject(&alice).await.unwrap();
-        assert_eq!(node.status(&token).await, 200, "nobody told us yet");
-        node.store.feed(feed);
-        until(|| !known.is_live()).await;
-        let asked = node.store.asked();
-        assert_eq!(node.status(&token).await, 401, "{feed:?}");
-        assert_eq!(node.status(&lives).await, 200, "{feed:?}");
-        assert!(node.store.asked() > asked);
-        node.warm(&lives).await;
-    }
-}
-
-// req: 7009-PROJ-2
-#[tokio::test]
-async fn without_a_feed_nothing_is_believed_for_longer_than_the_store_says() {
-    let node = Node::new().await;
-    node.store.feed(Feed::Unsupported);
-    let token = node.server.tokens("").await.member("access_token");
-    node.warm(&token).await;
-    let known = node.ledger.authenticate(&token).await.unwrap();
-    let alice = Subject::new("alice").unwrap();
-    let other = another_node(&node);
-    other.grants().revoke_all_of_subject(&alice).await.unwrap();
-    node.server.advance(4);
-    assert_eq!(node.status(&token).await, 200, "five seconds are not over");
-    node.server.advance(1);
-    until(|| !known.is_live()).await;
-    assert_eq!(node.status(&token).await, 401);
-}
-
-#[test]
-fn background_tasks_start_as_soon_as_there_is_a_runtime() {
-    let node = at_once(Node::new());
-    let token = at_once(node.server.tokens("")).member("access_token");
-    assert_eq!(at_once(node.status(&token)), 200);
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    runtime.unwrap().block_on(async {
-        node.server.advance(60);
-        node.warm(&token).await;
-        let known = node.ledger.authenticate(&token).await.unwrap();
-        let alice = Subject::new("alice").unwrap();
-        let other = another_node(&node);
-        other.grants().revoke_all_of_subject(&alice).await.unwrap();
-        until(|| !known.is_live()).await;
-    });
-}
-
-/// What comes of a future that has nothing to wait for, without a runtime.
-fn at_once<F: Future>(future: F) -> F::Output {
-    let mut cx = Context::from_waker(Waker::noop());
-    match pin!(future).poll(&mut cx) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("it waits"),
-    }
-}
-
-#[tokio::test]
-async fn background_tasks_end_with_the_last_clone() {
-    for feed in [Feed::Tells, Feed::Silent, Feed::Unsupported] {
-        let node = Node::new().await;
-        node.store.feed(feed);
-        let token = node.client_token().await;
-        node.warm(&token).await;
-        let clock = node.server.clock.clone();
-        let Node {
-            server,
-            store,
-            ledger,
-        } = node;
-        let store = Arc::downgrade(&{ store }.0);
-        drop(server);
-        // The resource server holds a clone: the feed is still listened to.
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-        assert!(store.strong_count() > 0);
-        assert_eq!(send(&ledger, &token).await.status, 200);
-        drop(ledger);
-        until(|| store.strong_count() == 0).await;
-        drop(clock);
-    }
 }
 
 mod in_axum {

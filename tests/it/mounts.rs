@@ -1,37 +1,34 @@
-//! The serving layer wherever it may stand: axum, plain tower, hyper and tonic.
+//! The serving layer wherever it may stand: axum, plain tower, hyper.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body as AxumBody;
 use axum::routing;
-use bytes::{Buf as _, BufMut as _, Bytes};
+use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tower::{Layer as _, Service, ServiceBuilder, ServiceExt as _, service_fn};
+use tower::{Layer as _, ServiceBuilder, ServiceExt as _, service_fn};
 use tower_oauth::resource::{Issuer, ResourceServer};
 use tower_oauth::types::{Client, ManualClock, Secret, Subject};
 use tower_oauth::{AuthorizationServer, Registration};
 
-use crate::support::{
-    Answer, CALLBACK, Harness, LEDGER, NOW, SECRET, authorization_request, basic,
-};
+use crate::support::{Answer, CALLBACK, Harness, NOW, SECRET, authorization_request, basic};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const INNER: &str = "the inner service";
 
 /// A server that has everything switched on which advertises a URL.
-async fn server() -> Harness {
+pub(crate) async fn server() -> Harness {
     Harness::with(|builder| builder.registration(Registration::open())).await
 }
 
-fn token_request(path: &str) -> Request<Full<Bytes>> {
+pub(crate) fn token_request(path: &str) -> Request<Full<Bytes>> {
     Request::post(path)
         .header("content-type", FORM)
         .header("authorization", basic("web", SECRET))
@@ -47,7 +44,7 @@ fn request(method: Method, path: &str) -> Request<Full<Bytes>> {
 }
 
 /// What every mount has to do: metadata, a token, all that is advertised, and the host's own paths left alone.
-async fn serves(issuer: &str, send: impl AsyncFn(Request<Full<Bytes>>) -> Answer) {
+pub(crate) async fn serves(issuer: &str, send: impl AsyncFn(Request<Full<Bytes>>) -> Answer) {
     let path_of = |url: &str| {
         let (_, rest) = url.split_once("://").unwrap();
         rest[rest.find('/').unwrap()..].to_owned()
@@ -99,7 +96,7 @@ async fn serves(issuer: &str, send: impl AsyncFn(Request<Full<Bytes>>) -> Answer
     }
 }
 
-async fn inner<B>(_: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
+pub(crate) async fn inner<B>(_: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
     let response = Response::builder().header("x-inner", INNER);
     Ok(response.body(Full::from("here")).unwrap())
 }
@@ -277,8 +274,35 @@ async fn a_plain_tower_stack() {
     assert_eq!(answer.await.unwrap().status(), 200);
 }
 
+// req: http-host-1
+#[tokio::test]
+async fn v33_no_header_has_a_say_in_what_is_advertised() {
+    let server = server().await;
+    for path in [
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/oauth-protected-resource/ledger",
+    ] {
+        let honest = server.send(request(Method::GET, path)).await;
+        let mut poisoned = request(Method::GET, path);
+        for (name, value) in [
+            ("host", "evil.test"),
+            ("forwarded", "host=evil.test;proto=http"),
+            ("x-forwarded-host", "evil.test"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-prefix", "/evil"),
+            ("x-original-url", "/evil"),
+        ] {
+            poisoned.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let poisoned = server.send(poisoned).await;
+        assert_eq!(poisoned.status, 200);
+        assert_eq!(poisoned.body, honest.body);
+        assert_eq!(poisoned.headers, honest.headers);
+    }
+}
+
 /// A client of a server that is a process of its own for all it knows.
-async fn over_the_wire(
+pub(crate) async fn over_the_wire(
     http: &reqwest::Client,
     to: SocketAddr,
     from: Request<Full<Bytes>>,
@@ -300,13 +324,13 @@ async fn over_the_wire(
     }
 }
 
-fn http() -> reqwest::Client {
+pub(crate) fn http() -> reqwest::Client {
     let client = reqwest::Client::builder().no_proxy();
     let client = client.redirect(reqwest::redirect::Policy::none());
     client.build().unwrap()
 }
 
-async fn listen() -> (TcpListener, SocketAddr) {
+pub(crate) async fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
@@ -349,154 +373,4 @@ async fn a_hyper_server_over_a_socket() {
     *long.body_mut() = Full::from("a".repeat(100_000));
     let answer = over_the_wire(&http, address, long).await;
     assert_eq!(answer.status, 413);
-}
-
-/// A service of gRPC without generated code: messages are bytes, and the answer is the message turned round.
-#[derive(Clone)]
-struct Reverse;
-
-impl tonic::server::NamedService for Reverse {
-    const NAME: &'static str = "harbor.Reverse";
-}
-
-impl Service<Request<tonic::body::Body>> for Reverse {
-    type Response = Response<tonic::body::Body>;
-    type Error = Infallible;
-    type Future =
-        std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
-        let turn = service_fn(async |request: tonic::Request<Bytes>| {
-            let bytes = request.into_inner();
-            if bytes.is_empty() {
-                return Err(tonic::Status::invalid_argument("there is nothing to turn"));
-            }
-            Ok(tonic::Response::new(Bytes::from_iter(
-                bytes.iter().rev().copied(),
-            )))
-        });
-        Box::pin(async move { Ok(tonic::server::Grpc::new(Raw).unary(turn, request).await) })
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Raw;
-
-impl tonic::codec::Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl tonic::codec::Encoder for Raw {
-    type Item = Bytes;
-    type Error = tonic::Status;
-
-    fn encode(
-        &mut self,
-        item: Bytes,
-        to: &mut tonic::codec::EncodeBuf<'_>,
-    ) -> Result<(), tonic::Status> {
-        to.put(item);
-        Ok(())
-    }
-}
-
-impl tonic::codec::Decoder for Raw {
-    type Item = Bytes;
-    type Error = tonic::Status;
-
-    fn decode(
-        &mut self,
-        from: &mut tonic::codec::DecodeBuf<'_>,
-    ) -> Result<Option<Bytes>, tonic::Status> {
-        Ok(Some(from.copy_to_bytes(from.remaining())))
-    }
-}
-
-async fn call(
-    to: SocketAddr,
-    message: &'static str,
-    token: Option<&str>,
-) -> Result<Bytes, tonic::Status> {
-    let channel = tonic::transport::Channel::from_shared(format!("http://{to}")).unwrap();
-    let mut client = tonic::client::Grpc::new(channel.connect().await.unwrap());
-    client.ready().await.unwrap();
-    let mut request = tonic::Request::new(Bytes::from(message));
-    if let Some(token) = token {
-        let value = format!("Bearer {token}").parse().unwrap();
-        request.metadata_mut().insert("authorization", value);
-    }
-    let path = "/harbor.Reverse/Turn".parse().unwrap();
-    Ok(client.unary(request, path, Raw).await?.into_inner())
-}
-
-#[tokio::test]
-async fn a_tonic_server_over_a_socket() {
-    let server = server().await;
-    let (listener, address) = listen().await;
-    let inner = service_fn(inner::<AxumBody>);
-    let mut routes = tonic::service::Routes::new(Reverse).into_axum_router();
-    routes = routes.route_service("/inner", inner);
-    let serving = tonic::transport::Server::builder()
-        .accept_http1(true)
-        .layer(server.oauth.layer())
-        .add_routes(routes.into())
-        .serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener));
-    tokio::spawn(serving);
-
-    let http = http();
-    serves(server.oauth.issuer().as_str(), async |request| {
-        over_the_wire(&http, address, request).await
-    })
-    .await;
-    assert_eq!(call(address, "redrum", None).await.unwrap(), "murder");
-    // A failed call is told in trailers or headers of gRPC, not in a status of HTTP.
-    let failed = call(address, "", None).await.unwrap_err();
-    assert_eq!(failed.code(), tonic::Code::InvalidArgument);
-    assert_eq!(failed.message(), "there is nothing to turn");
-}
-
-#[tokio::test]
-async fn a_tonic_server_that_gives_tokens_and_asks_for_them() {
-    let server = server().await;
-    let (listener, address) = listen().await;
-    let api = ResourceServer::builder(LEDGER)
-        .issuer(Issuer::in_process(&server.oauth))
-        .clock(server.clock.clone())
-        .build()
-        .unwrap();
-    let serving = tonic::transport::Server::builder()
-        .accept_http1(true)
-        .layer(server.oauth.layer())
-        .layer(api.layer())
-        .layer(api.require("ledger.read"))
-        .add_service(Reverse)
-        .serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener));
-    tokio::spawn(serving);
-
-    let answer = over_the_wire(&http(), address, token_request("/auth/token")).await;
-    let token = answer.member("access_token");
-    for _ in ["cold", "warm"] {
-        let turned = call(address, "redrum", Some(&token)).await;
-        assert_eq!(turned.unwrap(), "murder");
-        let refused = call(address, "redrum", None).await.unwrap_err();
-        assert_eq!(refused.code(), tonic::Code::Unauthenticated);
-        call(address, "redrum", Some("toa_wrong"))
-            .await
-            .unwrap_err();
-    }
 }
