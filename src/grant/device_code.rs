@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Asked;
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
 use crate::types::record::{Approved, Device, DeviceState};
@@ -16,12 +17,20 @@ const SLOWEST: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct DeviceGrant {
     pub(crate) device_code: Secret,
+    pub(crate) asked: Asked,
 }
 
 impl DeviceGrant {
     pub(crate) fn parse(form: &Form<'_>) -> Result<Self, OAuthError> {
+        // RFC 8707 §2.2: `resource` is understood with every grant. `scope` is not a parameter of this one (RFC 8628 §3.4).
+        let Asked { resources, .. } = Asked::parse(form)?;
+        let device_code = form.required("device_code", "device_code is missing")?;
         Ok(Self {
-            device_code: Secret::new(form.required("device_code", "device_code is missing")?),
+            device_code: Secret::new(device_code),
+            asked: Asked {
+                scope: None,
+                resources,
+            },
         })
     }
 }

@@ -143,10 +143,14 @@ impl ClientMetadata {
             }
             _ => {}
         }
-        self.scope = self
+        // What is not known here is left out; where nothing is left, it is what a client gets that names none (RFC 7591 §2).
+        let asked = self
             .asked_scope
             .as_ref()
-            .map_or_else(|| scopes.clone(), |asked| asked.intersection(scopes));
+            .map(|asked| asked.intersection(scopes));
+        self.scope = asked
+            .filter(|scope| !scope.is_empty())
+            .unwrap_or_else(|| scopes.clone());
         Ok(self)
     }
 

@@ -69,7 +69,8 @@ impl ResourceServerBuilder {
         self
     }
 
-    /// The resource's name for people, for its metadata document (RFC 9728 §2). Default: none.
+    /// The resource's name for people, for its metadata document (RFC 9728 §2). Default: none. Where the serving layer of an
+    /// authorization server stands outside and has this resource too, its document is the one that clients see.
     pub fn resource_name(mut self, name: impl Into<String>) -> Self {
         self.resource_name = Some(name.into());
         self

@@ -5,7 +5,7 @@ use http::header::ORIGIN;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::authorization_response::{
-    Address, page, page_decided, page_error, page_forged, see_other,
+    Address, DENIED, page, page_decided, page_error, page_forged, see_other,
 };
 use super::consent::{ask, csrf, keep_consent};
 use super::interaction::{Approval, Decision};
@@ -18,6 +18,15 @@ use crate::types::record::{
 };
 use crate::types::{Body, Digest, Secret};
 
+/// On whose word a request is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// The browser came, and the host decided by what it knows. Only a GET can be forwarded.
+    Host { can_forward: bool },
+    /// The owner has answered: on the page that asked them, or on one of the host's, which then resumes.
+    Owner,
+}
+
 impl AuthorizationServer {
     /// Goes on with a waiting request from any handler of the host: `interaction` is [`PendingRequest::id`](super::PendingRequest::id), and the answer is what
     /// the browser is to be sent. A request that is unknown, expired or decided already gets a page that says so.
@@ -25,7 +34,7 @@ impl AuthorizationServer {
         let answer = match Waiting::load(&self.0, Secret::new(interaction)).await {
             Ok(waiting) if waiting.is_decided() => page_decided().into(),
             // A handler has no inner service to forward to: the browser is sent to the page that does.
-            Ok(waiting) => settle(&self.0, waiting, decision, &Method::POST).await,
+            Ok(waiting) => settle(&self.0, waiting, decision, By::Owner).await,
             Err(error) => page_error(&error).into(),
         };
         match answer {
@@ -60,7 +69,8 @@ pub(crate) async fn go_on(
 /// Asks the host, and does what it says.
 pub(crate) async fn decide(server: &Inner, waiting: Waiting, request: &Request<Bytes>) -> Answer {
     let decision = ask_host(server, &waiting, request).await;
-    settle(server, waiting, decision, request.method()).await
+    let can_forward = request.method() == Method::GET;
+    settle(server, waiting, decision, By::Host { can_forward }).await
 }
 
 async fn ask_host(server: &Inner, waiting: &Waiting, request: &Request<Bytes>) -> Decision {
@@ -112,19 +122,16 @@ async fn answered(
         Decision::Ask(now) if now == *subject && yes => {
             approve(server, waiting, Approval::new(now), true).await
         }
-        Decision::Ask(now) if now == *subject => deny(server, waiting).await,
+        Decision::Ask(now) if now == *subject => deny(server, waiting, By::Owner).await,
         Decision::Ask(_) => page_forged().into(),
-        decision => settle(server, waiting, decision, request.method()).await,
+        // Whatever the host has come to think meanwhile: who pressed Deny has denied.
+        Decision::Approve(_) if !yes => deny(server, waiting, By::Owner).await,
+        decision => settle(server, waiting, decision, By::Owner).await,
     })
 }
 
-/// Does what the host has decided. `method` is that of the browser's request: only a GET can be forwarded.
-pub(crate) async fn settle(
-    server: &Inner,
-    waiting: Waiting,
-    decision: Decision,
-    method: &Method,
-) -> Answer {
+/// Does what was decided.
+pub(crate) async fn settle(server: &Inner, waiting: Waiting, decision: Decision, by: By) -> Answer {
     match decision {
         Decision::Login => match &server.config.login_path {
             Some(path) => {
@@ -141,9 +148,12 @@ pub(crate) async fn settle(
         },
         Decision::Ask(subject) => ask(server, waiting, subject).await,
         Decision::Approve(approval) => approve(server, waiting, approval, false).await,
-        Decision::Deny => deny(server, waiting).await,
+        Decision::Deny => deny(server, waiting, by).await,
         Decision::Respond(response) => response.map(Body::into_bytes).into(),
-        Decision::Forward if *method == Method::GET => Answer::Forward(Box::new(waiting.pending())),
+        Decision::Forward if by == (By::Host { can_forward: true }) => {
+            Answer::Forward(Box::new(waiting.pending()))
+        }
+
         Decision::Forward => see_other(&server.resume_path(waiting.id.expose())).into(),
     }
 }
@@ -170,7 +180,7 @@ pub(crate) async fn approve(
     );
     // RFC 6749 §3.3: a client must be told what it got less, and `scope` cannot say "nothing".
     if scope.is_empty() && !asked.scope.is_empty() {
-        return deny(server, waiting).await;
+        return deny(server, waiting, By::Host { can_forward: false }).await;
     }
     let approved = Approved {
         scope,
@@ -244,7 +254,7 @@ async fn approve_code(
     .into()
 }
 
-async fn deny(server: &Inner, mut waiting: Waiting) -> Answer {
+async fn deny(server: &Inner, mut waiting: Waiting, by: By) -> Answer {
     if let Flow::Device { device, .. } = waiting.read.record.flow {
         let done = (
             "Request denied",
@@ -268,14 +278,16 @@ async fn deny(server: &Inner, mut waiting: Waiting) -> Answer {
         return page_decided().into();
     };
     let (issuer, client) = (&server.config.issuer, &waiting.client);
-    Address {
+    let address = Address {
         issuer,
         client,
         redirect_uri,
         state: state.as_deref(),
+    };
+    match by {
+        By::Owner => address.denied().into(),
+        By::Host { .. } => address.error(&DENIED).into(),
     }
-    .denied()
-    .into()
 }
 
 /// What decides is the device's own step: it is final, whichever of several pages it came from.

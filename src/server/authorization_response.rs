@@ -5,7 +5,7 @@ use http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::pages::{self, Leaving, Message};
-use crate::protocol::error::OAuthError;
+use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::types::{Client, IssuerUrl, RedirectUri, RegisteredBy, Secret};
 
 /// Sends the browser on by GET (RFC 9700 §4.12: 303, never 307).
@@ -24,6 +24,10 @@ pub(crate) fn see_other(location: &str) -> Response<Bytes> {
     response
 }
 
+/// What a client is told when somebody said no.
+pub(crate) const DENIED: OAuthError =
+    OAuthError::new(ErrorCode::AccessDenied, "The request was denied");
+
 /// Where an authorization response goes, and what every one of them carries: `state` as it came, and `iss` always
 /// (RFC 6749 §4.1.2, RFC 9207 §2).
 #[derive(Debug, Clone, Copy)]
@@ -40,16 +44,16 @@ impl<'a> Address<'a> {
         self.send(&[("code", code.expose())])
     }
 
-    /// The owner said no; they know where they came from.
+    /// The owner said no, on a page of ours or of the host: they know where they came from.
     pub(crate) fn denied(&self) -> Response<Bytes> {
         self.send(&[
-            ("error", "access_denied"),
-            ("error_description", "The request was denied"),
+            ("error", DENIED.code.as_str()),
+            ("error_description", DENIED.description),
         ])
     }
 
-    /// An error response (RFC 6749 §4.1.2.1). The address of a client that registered itself is shown before anybody is sent there
-    /// (RFC 9700 §4.11.2).
+    /// An error response (RFC 6749 §4.1.2.1), before the owner has decided anything. The address of a client that registered itself is
+    /// shown before anybody is sent there (RFC 9700 §4.11.2).
     pub(crate) fn error(&self, error: &OAuthError) -> Response<Bytes> {
         error.log();
         let parameters = [
@@ -65,7 +69,9 @@ impl<'a> Address<'a> {
             parameters: &parameters,
             text: error.description,
         };
-        pages::respond(error.status, &page)
+        let mut response = pages::respond(error.status, &page);
+        error.hint(response.headers_mut());
+        response
     }
 
     fn send(&self, parameters: &[(&str, &str)]) -> Response<Bytes> {

@@ -130,7 +130,7 @@ async fn wait(server: &Inner, form: &Form<'_>, proven: &Proven) -> Result<Waitin
         expires_at,
         state: InteractionState::Waiting,
     };
-    Waiting::keep(server, record, proven.client.clone()).await
+    Waiting::keep(server, proven.client.clone(), |_| record).await
 }
 
 fn check(server: &Inner, form: &Form<'_>, proven: &Proven) -> Result<(Flow, Asked), OAuthError> {

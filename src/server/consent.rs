@@ -138,10 +138,12 @@ fn consent_page<'a>(
     subject: &Subject,
     csrf: Digest,
 ) -> Response<Bytes> {
-    let asked = &waiting.read.record;
+    let (asked, pending) = (&waiting.read.record, waiting.pending());
     let way = match &asked.flow {
         Flow::Code { redirect_uri, .. } => pages::Asked::Redirect(redirect_uri),
-        Flow::Device { user_code, .. } => pages::Asked::Device { user_code },
+        Flow::Device { .. } => pages::Asked::Device {
+            user_code: pending.user_code().unwrap_or_default(),
+        },
     };
     let words = &server.config.scope_descriptions;
     let described = |token: &'a ScopeToken| {

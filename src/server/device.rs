@@ -165,9 +165,35 @@ pub(crate) fn user_code_digest(key: &Digest, code: &str) -> Digest {
     Digest::from_bytes(mac.finalize().into_bytes().into())
 }
 
+/// Seals a user code under the id of a waiting request, which is as random as a key.
+pub(crate) fn seal_user_code(id: &Secret, code: &str) -> Digest {
+    let mut sealed = *seal_key(id).as_bytes();
+    sealed
+        .iter_mut()
+        .zip(code.bytes())
+        .for_each(|(key, letter)| *key ^= letter);
+    Digest::from_bytes(sealed)
+}
+
+/// The code that was sealed, as people read it.
+pub(crate) fn open_user_code(id: &Secret, sealed: &Digest) -> String {
+    let key = seal_key(id);
+    let letters = sealed
+        .as_bytes()
+        .iter()
+        .zip(key.as_bytes())
+        .map(|(sealed, key)| char::from(sealed ^ key));
+    shown(&letters.take(USER_CODE).collect::<String>())
+}
+
+fn seal_key(id: &Secret) -> Digest {
+    Digest::of("user_code_seal", id.expose().as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{draw, normal, shown};
+    use super::{draw, normal, open_user_code, seal_user_code, shown};
+    use crate::types::Secret;
 
     // req: 8628-6.1-1, 8628-5.1-1
     #[test]
@@ -190,6 +216,14 @@ mod tests {
             seen.values().all(|count| (600..1000).contains(count)),
             "{seen:?}"
         );
+    }
+
+    #[test]
+    fn a_sealed_code_opens_under_its_id_alone() {
+        let (id, other) = (Secret::new("one"), Secret::new("two"));
+        let sealed = seal_user_code(&id, "WDJBMJHT");
+        assert_eq!(open_user_code(&id, &sealed), "WDJB-MJHT");
+        assert_ne!(open_user_code(&other, &sealed), "WDJB-MJHT");
     }
 
     // req: 8628-6.1-2, 8628-6.1-3

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use http::Response;
 use http::request::Parts;
 
+use super::device::open_user_code;
 use crate::types::record::{Flow, Interaction as Record};
 use crate::types::{Body, Client, RedirectUri, ResourceUri, Scope, Secret, Subject};
 
@@ -26,7 +27,9 @@ impl PendingRequest {
     pub(crate) fn new(id: &Secret, client: &Client, record: &Record) -> Self {
         let (redirect_uri, user_code) = match &record.flow {
             Flow::Code { redirect_uri, .. } => (Some(redirect_uri.clone()), None),
-            Flow::Device { user_code, .. } => (None, Some(user_code.clone())),
+            Flow::Device {
+                sealed_user_code, ..
+            } => (None, Some(open_user_code(id, sealed_user_code))),
         };
         Self {
             id: id.clone(),

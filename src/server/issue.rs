@@ -7,6 +7,7 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 
 use super::Inner;
+use super::config::Lifetimes;
 use super::policy::{Issuance, Verdict};
 use crate::grant::{Issue, RefreshToken};
 use crate::protocol::error::{ErrorCode, OAuthError, json};
@@ -122,7 +123,7 @@ impl NewGrant {
             granted_at: now,
             ends_at,
             expires_at: if refreshes {
-                outlives(idle_until, ends_at, lifetimes.access_token, now)
+                outlives(lifetimes, idle_until, ends_at, now)
             } else {
                 ends_at
             },
@@ -137,14 +138,18 @@ impl NewGrant {
     }
 }
 
-/// When a grant may be forgotten: after its refresh token and the access tokens under it.
+/// When a grant may be forgotten: after its refresh token, and after the access tokens under it, those included that a retry of this
+/// refresh still gets.
 pub(crate) fn outlives(
+    lifetimes: &Lifetimes,
     idle_until: Timestamp,
     ends_at: Timestamp,
-    access_token: Duration,
     now: Timestamp,
 ) -> Timestamp {
-    idle_until.max(now.saturating_add(access_token).min(ends_at))
+    let last = now
+        .saturating_add(lifetimes.refresh_retry_window)
+        .saturating_add(lifetimes.access_token);
+    idle_until.max(last.min(ends_at))
 }
 
 /// Keeps a new grant, *then* looks whether everything of its owner was revoked meanwhile: a revoker writes first and looks later, so

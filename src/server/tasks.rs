@@ -13,6 +13,9 @@ use crate::store::{Changes, Records};
 /// How often expired records are looked for, and how many are forgotten at once.
 const PURGE: (Duration, u32) = (Duration::from_secs(60), 1000);
 
+/// However short a staleness a store without a feed promises, the processor gets some rest.
+const SHORTEST: Duration = Duration::from_millis(50);
+
 /// How long to wait after a feed that failed.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -82,7 +85,7 @@ async fn listen(server: Weak<Inner>, records: Records) {
             // Without a feed, what is cached is dropped as often as the store asks.
             Ok(Changes::Unsupported { staleness }) => {
                 server.flags.raise_all();
-                let sleep = server.sleep(staleness.max(AGAIN));
+                let sleep = server.sleep(staleness.max(SHORTEST));
                 drop(server);
                 sleep.await;
             }

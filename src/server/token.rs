@@ -184,11 +184,7 @@ async fn device_code(
                 }
             }
             Poll::Approved(approved) => {
-                let issue = Issue {
-                    subject: Some(approved.subject.clone()),
-                    scope: approved.scope.clone(),
-                    audience: approved.resources.clone(),
-                };
+                let issue = issue_of(server, &approved, &grant.asked)?;
                 let allowed = issue::allow(server, client, GrantType::DeviceCode, issue).await?;
                 let new = NewGrant::new(server, client, approved, now)?;
                 read.record.state = DeviceState::Redeemed { grant: new.digest };
@@ -254,8 +250,7 @@ async fn refresh_token(
                 let (family, successor) =
                     rotate(token, &*random()?, idle_until, now).ok_or_else(invalid)?;
                 read.record.family = Some(family);
-                read.record.expires_at =
-                    issue::outlives(idle_until, ends_at, lifetimes.access_token, now);
+                read.record.expires_at = issue::outlives(lifetimes, idle_until, ends_at, now);
                 match server
                     .records
                     .update(digest, read)

@@ -12,8 +12,8 @@ use super::{Answer, Endpoint, Inner};
 use crate::protocol::error::OAuthError;
 use crate::protocol::form::Form;
 use crate::store::client_digest;
-use crate::types::Client;
 use crate::types::record::{Device, DeviceState, Flow, Interaction, InteractionState, UserCode};
+use crate::types::{Client, Digest, Secret};
 
 pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
     let answer = match *request.method() {
@@ -62,7 +62,7 @@ async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byte
     if !matches!(found, Ok(None)) {
         server.wrong_user_codes.give_back(address, now); // a right code is no try, and an outage of ours neither
     }
-    let Some((record, client)) = found? else {
+    let Some((digest, device, client)) = found? else {
         // One sentence for a wrong, an expired and a used code.
         let problem =
             Some("This code is not valid. Look at your device and type in what it shows.");
@@ -73,11 +73,24 @@ async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byte
         };
         return Ok(pages::respond(StatusCode::BAD_REQUEST, &page));
     };
-    let waiting = Waiting::keep(server, record, client).await?;
+    let expires_at = now.saturating_add(server.config.lifetimes.interaction);
+    let record = |id: &Secret| Interaction {
+        client_id: device.client_id,
+        scope: device.scope,
+        resources: device.resources,
+        flow: Flow::Device {
+            device: digest,
+            sealed_user_code: device::seal_user_code(id, &typed),
+        },
+        expires_at: expires_at.min(device.expires_at),
+        state: InteractionState::Waiting,
+    };
+    let waiting = Waiting::keep(server, client, record).await?;
     Ok(see_other(&server.resume_path(waiting.id.expose())))
 }
 
-async fn find(server: &Inner, typed: &str) -> Result<Option<(Interaction, Client)>, OAuthError> {
+/// The device that shows this code and still waits, its key, and its client.
+async fn find(server: &Inner, typed: &str) -> Result<Option<(Digest, Device, Client)>, OAuthError> {
     if typed.len() != device::USER_CODE {
         return Ok(None);
     }
@@ -112,18 +125,5 @@ async fn find(server: &Inner, typed: &str) -> Result<Option<(Interaction, Client
     else {
         return Ok(None);
     };
-    let interaction = Interaction {
-        client_id: device.client_id,
-        scope: device.scope,
-        resources: device.resources,
-        flow: Flow::Device {
-            device: digest,
-            user_code: device::shown(typed),
-        },
-        expires_at: now
-            .saturating_add(server.config.lifetimes.interaction)
-            .min(device.expires_at),
-        state: InteractionState::Waiting,
-    };
-    Ok(Some((interaction, client)))
+    Ok(Some((digest, device, client)))
 }

@@ -19,10 +19,11 @@ impl Waiting {
     /// Puts a request into the store under a new id.
     pub(crate) async fn keep(
         server: &Inner,
-        record: Interaction,
         client: Client,
+        record: impl FnOnce(&Secret) -> Interaction,
     ) -> Result<Self, OAuthError> {
         let (id, now) = (Secret::generate()?, server.now());
+        let record = record(&id);
         let digest = digest(&id);
         let Insert::Inserted(version) = server
             .records

@@ -169,7 +169,11 @@ pub(crate) enum Flow {
         challenge: CodeChallenge,
     },
     /// A user code that somebody typed in (RFC 8628 §3.3).
-    Device { device: Digest, user_code: String },
+    Device {
+        device: Digest,
+        /// What was typed in, sealed under the id of this request, which the store does not have.
+        sealed_user_code: Digest,
+    },
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -106,18 +106,21 @@ async fn rfc6749_10_3_nothing_that_is_kept_can_be_presented() {
 
     let text = store.written();
     assert!(text.contains("alice") && text.contains("ledger.read"));
+    let typed = user_code.replace('-', "");
     for secret in [
-        &*interaction,
+        &*typed,
+        &interaction,
         &code,
         &access,
         &first,
         &second,
         &device_code,
+        &user_code,
         SECRET,
         &secret,
         VERIFIER,
     ] {
-        for part in [secret, &secret[secret.len() - 10..]] {
+        for part in [secret, &secret[secret.len().saturating_sub(10)..]] {
             assert!(!text.contains(part), "{part} is in {text}");
         }
     }
