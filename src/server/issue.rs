@@ -11,7 +11,7 @@ use super::config::Lifetimes;
 use super::policy::{Issuance, Verdict};
 use crate::grant::{Issue, RefreshToken};
 use crate::protocol::error::{ErrorCode, OAuthError, json};
-use crate::store::{Insert, StoreError, client_digest};
+use crate::store::{StoreError, client_digest};
 use crate::types::record::{AccessToken, Approved, ClientDedupe, Grant, RefreshFamily};
 use crate::types::{Client, Digest, GrantType, RegisteredBy, Scope, Secret, Timestamp, random};
 
@@ -160,16 +160,17 @@ pub(crate) async fn keep_grant(
     now: Timestamp,
 ) -> Result<(), OAuthError> {
     let records = &server.records;
-    let kept = records
-        .create(grant.digest, grant.record.clone(), now)
-        .await
-        .map_err(OAuthError::unavailable)?;
+    // What stands there already is this grant, revoked: a replay of its code overtook us. The answer is as if it had come a moment
+    // later, so that of all who redeem a code exactly one succeeds, and what it is given is dead.
+    let record = grant.record.clone();
+    let kept = records.create(grant.digest, record, now).await;
+    kept.map_err(OAuthError::unavailable)?;
     let approved = &grant.record.approved;
     let epoch = records
         .subject_epoch(&approved.subject, now)
         .await
         .map_err(OAuthError::unavailable)?;
-    if kept == Insert::Exists || epoch != approved.subject_epoch {
+    if epoch != approved.subject_epoch {
         return Err(OAuthError::invalid_grant("The grant was revoked"));
     }
     Ok(())
