@@ -24,7 +24,7 @@ pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
     let form = match *request.method() {
         Method::GET => Form::parse(request.uri().query().unwrap_or_default().as_bytes()),
         Method::POST => Form::from_body(request.headers(), request.body()),
-        _ => return OAuthError::method_not_allowed("GET, POST").into(),
+        _ => return page_error(&OAuthError::method_not_allowed("GET, POST")).into(),
     };
     let form = match form {
         Ok(form) => form,

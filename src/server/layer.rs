@@ -16,6 +16,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::authorization_response::page_error;
 use super::cors::Cors;
 use super::{Answer, AuthorizationServer, Endpoint, PendingRequest, Route};
 use crate::protocol::error::OAuthError;
@@ -145,6 +146,7 @@ where
             let answer = server.0.answer(route, &request).await;
             (answer, request.into_parts().0)
         }
+        Err(error) if route.is_for_people() => (page_error(&error).into(), parts),
         Err(error) => (error.into(), parts),
     };
     let mut response = match (answer, body) {

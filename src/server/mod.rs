@@ -113,6 +113,16 @@ pub(crate) enum Route {
     ProtectedResource,
 }
 
+impl Route {
+    /// Whether a person looks at the answers, and not a program.
+    const fn is_for_people(self) -> bool {
+        matches!(
+            self,
+            Self::Endpoint(Endpoint::Authorize | Endpoint::Verification)
+        )
+    }
+}
+
 /// What an endpoint answers.
 pub(crate) enum Answer {
     Respond(Response<Bytes>),

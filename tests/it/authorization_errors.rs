@@ -12,6 +12,7 @@ use tower_oauth::store::{
 };
 use tower_oauth::types::{Client, Timestamp};
 
+use crate::register::{PUBLIC, with};
 use crate::support::{CALLBACK, Harness, authorization_request, changed};
 
 /// A memory store that lets others run before each answer, and has nothing to say about some kinds of records.
@@ -356,4 +357,22 @@ async fn s20_what_cannot_be_read_is_a_page_and_never_a_redirect() {
     assert_eq!(server.send(request.unwrap()).await.status, 303);
     let huge = format!("{query}&x={}", "x".repeat(16 * 1024));
     assert_eq!(server.post(path, &huge).await.status, 413);
+}
+
+#[tokio::test]
+async fn an_outage_is_503_with_retry_after_for_a_client_that_registered_itself_too() {
+    let store = Faulty::default();
+    let server = Harness::with(|builder| {
+        builder
+            .store(store.clone())
+            .registration(Registration::open())
+    })
+    .await;
+    let id = with(&server, PUBLIC).await.member("client_id");
+    store.break_down(&[Kind::Interaction]);
+    let answer = server
+        .get(&authorization_request(&id, ""), Some("alice"))
+        .await;
+    answer.page(503);
+    assert_eq!(answer.header("retry-after"), "1");
 }

@@ -399,3 +399,17 @@ async fn rfc7591_3_2_1_ids_and_secrets_are_made_anew_of_letters_that_need_no_enc
         }
     }
 }
+
+// req: 7591-2-18
+#[tokio::test]
+async fn rfc7591_2_scopes_of_which_none_is_known_are_replaced_by_those_that_are() {
+    let server = open().await;
+    let members = format!(r#"{PUBLIC},"scope":"mcp:tools openid""#);
+    let told = with(&server, &members).await;
+    assert_eq!(
+        told.member("scope"),
+        "files.read ledger.read ledger.write offline_access"
+    );
+    let request = authorization_request(&told.member("client_id"), "&scope=ledger.read");
+    assert_eq!(server.get(&request, Some("alice")).await.status, 200);
+}

@@ -8,7 +8,7 @@ use http_body_util::Full;
 use tower_oauth::AuthorizationServer;
 use tower_oauth::types::{Client, GrantType};
 
-use crate::support::{DEVICE_CODE, FILES, Harness, ISSUER, LEDGER, SECRET, builder};
+use crate::support::{Answer, DEVICE_CODE, FILES, Harness, ISSUER, LEDGER, SECRET, builder};
 
 // req: 8628-3.5-1, 8628-3.5-2, 8628-3.3-1
 #[tokio::test]
@@ -369,5 +369,34 @@ async fn s23_without_a_login_nobody_can_be_asked_and_the_paths_are_not_ours() {
     assert_eq!(
         metadata["authorization_endpoint"],
         format!("{ISSUER}/auth/authorize")
+    );
+}
+
+// req: 8707-2.2-1, 8707-2.2-2, 8707-2.2-5
+#[tokio::test]
+async fn rfc8707_2_2_a_device_asks_for_a_part_of_what_was_approved_and_for_no_more() {
+    let server = Harness::new().await;
+    let form =
+        format!("client_id=tv&scope=ledger.read+files.read&resource={LEDGER}&resource={FILES}");
+    let told = server.post("/auth/device", &form).await;
+    let page = server.enter(&told.member("user_code"), "alice").await;
+    server.decide(&page, "alice", "allow").await;
+    let poll = async |more: &str| -> Answer {
+        let code = told.member("device_code");
+        server
+            .post(
+                "/auth/token",
+                &format!("grant_type={DEVICE_CODE}&client_id=tv&device_code={code}{more}"),
+            )
+            .await
+    };
+    for bad in ["&resource=nope", "&resource=https://evil.test"] {
+        poll(bad).await.error(400, "invalid_target");
+    }
+    let tokens = poll(&format!("&resource={FILES}")).await;
+    let facts = server.introspect(&tokens.member("access_token")).await;
+    assert_eq!(
+        (facts["aud"].to_string(), facts["scope"].as_str()),
+        (format!("[\"{FILES}\"]"), Some("files.read"))
     );
 }

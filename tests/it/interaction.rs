@@ -1,6 +1,7 @@
 //! Where the host's own login and consent meet the server: the login path, custom decisions, and going on from a handler.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -8,9 +9,11 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::Full;
 use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_oauth::server::Registration;
 use tower_oauth::types::{Body, Subject};
 use tower_oauth::{Approval, Decision, Interaction, PendingRequest};
 
+use crate::register::{PUBLIC, with};
 use crate::support::{Answer, Harness, authorization_request, changed};
 
 /// A host that says whatever a test wants it to.
@@ -351,4 +354,39 @@ async fn a_handler_decides_about_a_device_once() {
         assert!(shown.text().contains("Already answered"), "{shown:?}");
         assert_eq!(server.poll(&device_code).await.status, polled);
     }
+}
+
+// req: 9700-4.11.2-3, 9700-4.11.2-4
+#[tokio::test]
+async fn s02_who_was_not_asked_is_not_sent_to_a_client_that_registered_itself() {
+    let server = Harness::with(|builder| {
+        let says = Says(|_: &PendingRequest, _: &Parts| Decision::Deny);
+        builder
+            .registration(Registration::open())
+            .interaction("/login", says)
+    })
+    .await;
+    let id = with(&server, PUBLIC).await.member("client_id");
+    let answer = server.get(&authorization_request(&id, ""), None).await;
+    answer.page(400);
+    assert!(answer.text().contains("access_denied"), "{}", answer.text());
+    server.authorize("").await.redirected_error("access_denied");
+}
+
+// req: 6749-4.1.2.1-6
+#[tokio::test]
+async fn s13_who_pressed_deny_has_denied_whatever_the_host_thinks_by_then() {
+    let approves = Arc::new(AtomicBool::new(false));
+    let knows = Arc::clone(&approves);
+    let server = saying(move |_, _| match knows.load(Ordering::SeqCst) {
+        true => Decision::Approve(Approval::new(alice())),
+        false => Decision::Ask(alice()),
+    })
+    .await;
+    let page = server.authorize("").await;
+    approves.store(true, Ordering::SeqCst);
+    server
+        .decide(&page, "alice", "deny")
+        .await
+        .redirected_error("access_denied");
 }

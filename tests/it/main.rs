@@ -45,7 +45,6 @@ mod register;
 mod registered_client;
 mod revoke;
 mod scope;
-mod second_look;
 mod structure;
 mod support;
 mod token;

@@ -310,3 +310,16 @@ async fn without_a_retry_window_a_second_use_is_reuse_at_once() {
         .await
         .error(400, "invalid_grant");
 }
+
+#[tokio::test]
+async fn a_token_that_a_retry_gets_lives_as_long_as_it_says() {
+    let server =
+        Harness::with(|builder| builder.refresh_token_lifetime(Duration::from_secs(60))).await;
+    let first = server.tokens("").await.member("refresh_token");
+    server.refresh(&first, "").await;
+    server.advance(29);
+    let again = server.refresh(&first, "").await;
+    assert_eq!(again.json()["expires_in"], 600);
+    server.advance(599);
+    assert!(server.is_active(&again.member("access_token")).await);
+}
