@@ -1,6 +1,6 @@
 //! cargo run --example all_in_one — an axum application that is its own authorization server, with a login of its own.
 //!
-//! It listens on 127.0.0.1:8080 and prints what to try. Whoever types a name is signed in with it: bring your own passwords.
+//! It listens on 127.0.0.1:8080, or on the address that it is given, and prints what to try. Whoever types a name is signed in with it: bring your own passwords.
 #![expect(clippy::print_stdout, reason = "it talks to whoever started it")]
 
 use std::collections::HashMap;
@@ -16,7 +16,6 @@ use tower_oauth::resource::AccessToken;
 use tower_oauth::types::{Client, Secret, Subject};
 use tower_oauth::{AuthorizationServer, Issuer, ResourceServer};
 
-const BASE: &str = "http://127.0.0.1:8080";
 /// The pair of RFC 7636, appendix B. A real client makes a new one for each request.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
@@ -29,8 +28,12 @@ type Sessions = Arc<Mutex<HashMap<String, User>>>;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let oauth = AuthorizationServer::builder(BASE)
-        .resource(BASE, ["notes:read", "notes:write"])
+    let address = std::env::args().nth(1);
+    let listener =
+        tokio::net::TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:8080")).await?;
+    let here = format!("http://{}", listener.local_addr()?);
+    let oauth = AuthorizationServer::builder(&here)
+        .resource(&here, ["notes:read", "notes:write"])
         .login("/login", |parts| {
             let user = parts.extensions.get::<User>()?;
             Subject::new(&user.0).ok()
@@ -40,7 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .name("A small program")
         .redirect_uri("http://127.0.0.1:9999/cb".parse()?);
     oauth.clients().create(app).await?;
-    let api = ResourceServer::builder(BASE)
+    let api = ResourceServer::builder(&here)
         .issuer(Issuer::in_process(&oauth))
         .build()?;
 
@@ -48,27 +51,24 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/notes", get(list).route_layer(api.require("notes:read")))
         .route_layer(api.layer());
     let sessions = Sessions::default();
-    let login = get(page).post(enter);
-    let login = login.with_state((oauth.clone(), Arc::clone(&sessions)));
+    let state = (oauth.clone(), Arc::clone(&sessions));
     let app = Router::new()
-        .route("/login", login)
+        .route("/login", get(page).post(enter).with_state(state))
         .merge(notes)
         .layer(oauth.layer()) // serves its endpoints, passes the rest on
         .layer(from_fn_with_state(sessions, session)); // outermost
 
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-    println!("listening on {BASE}");
-    println!("  curl -i {BASE}/notes");
+    println!("listening on {here}");
+    println!("  curl -i {here}/notes");
     println!("In a browser, to end at an address with ?code=… that nobody serves:");
     println!(
-        "  {BASE}/auth/authorize?response_type=code&client_id=app&scope=notes:read&code_challenge_method=S256&code_challenge={CHALLENGE}"
+        "  {here}/auth/authorize?response_type=code&client_id=app&scope=notes:read&code_challenge_method=S256&code_challenge={CHALLENGE}"
     );
     println!(
-        "  curl -d 'grant_type=authorization_code&client_id=app&code_verifier={VERIFIER}' -d \"code=$CODE\" {BASE}/auth/token"
+        "  curl -d 'grant_type=authorization_code&client_id=app&code_verifier={VERIFIER}' -d \"code=$CODE\" {here}/auth/token"
     );
-    println!("  curl -H \"Authorization: Bearer $TOKEN\" {BASE}/notes");
-    axum::serve(listener, app).await?;
-    Ok(())
+    println!("  curl -H \"Authorization: Bearer $TOKEN\" {here}/notes");
+    Ok(axum::serve(listener, app).await?)
 }
 
 async fn list(token: AccessToken) -> String {

@@ -1,6 +1,6 @@
 //! cargo run --example hyper — an authorization server and a protected API in plain hyper, without axum.
 //!
-//! It listens on 127.0.0.1:8080 and prints what to try. One client may ask for tokens for itself; nobody can log in.
+//! It listens on 127.0.0.1:8080, or on the address that it is given, and prints what to try. One client may ask for tokens for itself; nobody can log in.
 #![expect(clippy::print_stdout, reason = "it talks to whoever started it")]
 
 use std::convert::Infallible;
@@ -19,18 +19,19 @@ use tower_oauth::resource::AccessToken;
 use tower_oauth::types::{Client, GrantType, Secret};
 use tower_oauth::{AuthorizationServer, Issuer, ResourceServer};
 
-const BASE: &str = "http://127.0.0.1:8080";
-
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let oauth = AuthorizationServer::builder(BASE)
-        .resource(format!("{BASE}/notes"), ["notes:read", "notes:write"])
+    let address = std::env::args().nth(1);
+    let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:8080")).await?;
+    let here = format!("http://{}", listener.local_addr()?);
+    let oauth = AuthorizationServer::builder(&here)
+        .resource(format!("{here}/notes"), ["notes:read", "notes:write"])
         .build()?;
     let service = Client::confidential("service".parse()?, &Secret::new("service-secret"))
         .grant_types([GrantType::ClientCredentials]);
     oauth.clients().create(service).await?;
 
-    let api = ResourceServer::builder(format!("{BASE}/notes"))
+    let api = ResourceServer::builder(format!("{here}/notes"))
         .issuer(Issuer::in_process(&oauth))
         .build()?;
     // The endpoints are outside of the lock on the door, or nobody would ever get a token.
@@ -41,14 +42,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .service_fn(notes);
     let app = TowerToHyperService::new(app);
 
-    let listener = TcpListener::bind("127.0.0.1:8080").await?;
-    println!("listening on {BASE}");
-    println!("  curl {BASE}/.well-known/oauth-authorization-server");
-    println!("  curl -i {BASE}/notes");
+    println!("listening on {here}");
+    println!("  curl {here}/.well-known/oauth-authorization-server");
+    println!("  curl -i {here}/notes");
     println!(
-        "  curl -u service:service-secret -d 'grant_type=client_credentials&scope=notes:read' {BASE}/auth/token"
+        "  curl -u service:service-secret -d 'grant_type=client_credentials&scope=notes:read' {here}/auth/token"
     );
-    println!("  curl -H \"Authorization: Bearer $TOKEN\" {BASE}/notes");
+    println!("  curl -H \"Authorization: Bearer $TOKEN\" {here}/notes");
     loop {
         let (stream, _) = listener.accept().await?;
         let app = app.clone();
