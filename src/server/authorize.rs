@@ -81,8 +81,7 @@ async fn prove(server: &Inner, form: &Form<'_>) -> Result<Proven, OAuthError> {
         .records
         .load::<Client>(client_digest(&client_id), server.now())
         .await;
-    let client = client
-        .map_err(OAuthError::unavailable)?
+    let client = client?
         .map(|read| read.record)
         .filter(|client| !client.disabled);
     let client = client.ok_or_else(unknown)?;

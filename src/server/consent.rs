@@ -64,19 +64,11 @@ async fn is_remembered(
         consent_digest(subject, &waiting.client.client_id),
         server.now(),
     );
-    let consent = server
-        .records
-        .load::<record::Consent>(digest, now)
-        .await
-        .map_err(OAuthError::unavailable)?;
+    let consent = server.records.load::<record::Consent>(digest, now).await?;
     let Some(consent) = consent.map(|read| read.record) else {
         return Ok(false);
     };
-    let epoch = server
-        .records
-        .subject_epoch(subject, now)
-        .await
-        .map_err(OAuthError::unavailable)?;
+    let epoch = server.records.subject_epoch(subject, now).await?;
     let asked = &waiting.read.record;
     let known = |resource| consent.resources.contains(resource);
     let stands = consent.client_epoch == waiting.client.epoch && consent.subject_epoch == epoch;

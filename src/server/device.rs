@@ -83,11 +83,7 @@ async fn authorize_device(
         expires_at,
         state,
     };
-    server
-        .records
-        .create(digest, device, now)
-        .await
-        .map_err(OAuthError::unavailable)?;
+    server.records.create(digest, device, now).await?;
 
     let (verification_uri, user_code) =
         (server.config.url(Endpoint::Verification), shown(&user_code));
@@ -111,8 +107,7 @@ async fn keep_user_code(server: &Inner, pointer: UserCode) -> Result<String, OAu
         let kept = server
             .records
             .create(digest, pointer.clone(), server.now())
-            .await
-            .map_err(OAuthError::unavailable)?;
+            .await?;
         if let Insert::Inserted(_) = kept {
             return Ok(user_code);
         }

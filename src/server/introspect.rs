@@ -38,9 +38,7 @@ async fn introspect(
     }
     form.one("token_type_hint")?;
     let token = form.required("token", "token is missing")?;
-    let live = live(server, token, server.now(), &mut Vec::new())
-        .await
-        .map_err(OAuthError::unavailable)?;
+    let live = live(server, token, server.now(), &mut Vec::new()).await?;
     // Unknown, expired, revoked, a refresh token, or none of the caller's business: one answer (RFC 7662 §2.2).
     let Some(token) = live.filter(|token| may_ask(&caller, token)) else {
         return Ok(json(StatusCode::OK, &Inactive::ANSWER));

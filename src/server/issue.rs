@@ -164,12 +164,9 @@ pub(crate) async fn keep_grant(
     // later, so that of all who redeem a code exactly one succeeds, and what it is given is dead.
     let record = grant.record.clone();
     let kept = records.create(grant.digest, record, now).await;
-    kept.map_err(OAuthError::unavailable)?;
+    kept?;
     let approved = &grant.record.approved;
-    let epoch = records
-        .subject_epoch(&approved.subject, now)
-        .await
-        .map_err(OAuthError::unavailable)?;
+    let epoch = records.subject_epoch(&approved.subject, now).await?;
     if epoch != approved.subject_epoch {
         return Err(OAuthError::invalid_grant("The grant was revoked"));
     }
@@ -207,11 +204,7 @@ pub(crate) async fn answer(
         client_epoch: client.epoch,
         grant: grant.map(|(digest, ..)| digest),
     };
-    server
-        .records
-        .create(digest, record, now)
-        .await
-        .map_err(OAuthError::unavailable)?;
+    server.records.create(digest, record, now).await?;
     keep_in_use(server, client, now).await;
     let response = TokenResponse {
         access_token: token.expose(),

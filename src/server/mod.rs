@@ -53,7 +53,7 @@ use self::config::Config;
 use self::flags::Flags;
 use self::throttle::Throttle;
 use crate::protocol::error::OAuthError;
-use crate::store::{DynStore, Insert, Records};
+use crate::store::{DynStore, Insert, Records, StoreError};
 use crate::types::record::ServerKey;
 use crate::types::{Clock, Digest, GrantType, IssuerUrl, Timestamp};
 
@@ -102,6 +102,13 @@ impl Endpoint {
             Self::Revoke => "/auth/revoke",
             Self::Register => "/auth/register",
         }
+    }
+}
+
+impl From<StoreError> for OAuthError {
+    /// A store that failed says nothing about what was asked.
+    fn from(error: StoreError) -> Self {
+        Self::unavailable(error)
     }
 }
 
@@ -308,19 +315,10 @@ impl Inner {
         let load = || async {
             let (digest, now) = (Digest::of("server_key", b"user codes"), self.now());
             let key = Digest::from_bytes(*crate::types::random::<32>()?);
-            match self
-                .records
-                .create(digest, ServerKey { key }, now)
-                .await
-                .map_err(OAuthError::unavailable)?
-            {
+            match self.records.create(digest, ServerKey { key }, now).await? {
                 Insert::Inserted(_) => Ok(key),
                 Insert::Exists => {
-                    let read = self
-                        .records
-                        .load::<ServerKey>(digest, now)
-                        .await
-                        .map_err(OAuthError::unavailable)?;
+                    let read = self.records.load::<ServerKey>(digest, now).await?;
                     read.map(|read| read.record.key)
                         .ok_or_else(|| OAuthError::unavailable("the server key is gone"))
                 }

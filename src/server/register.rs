@@ -152,18 +152,11 @@ async fn register(server: &Inner, request: &Request<Bytes>) -> Result<Response<B
     let metadata =
         ClientMetadata::parse(request.body())?.decide(&allowed, &server.config.catalog.scope())?;
     let (client, secret) = if metadata.auth_method == AuthMethod::None {
-        (
-            shared(server, &metadata)
-                .await
-                .map_err(OAuthError::unavailable)?,
-            None,
-        )
+        (shared(server, &metadata).await?, None)
     } else {
         let secret = Secret::generate()?;
         (
-            create(server, &metadata, Some(&secret))
-                .await
-                .map_err(OAuthError::unavailable)?,
+            create(server, &metadata, Some(&secret)).await?,
             Some(secret),
         )
     };

@@ -48,14 +48,9 @@ async fn access_token(server: &Inner, client: &Client, digest: Digest) -> Result
     let read = server
         .records
         .load::<AccessToken>(digest, server.now())
-        .await
-        .map_err(OAuthError::unavailable)?;
+        .await?;
     if read.is_some_and(|read| read.record.client_id == client.client_id) {
-        server
-            .records
-            .remove::<AccessToken>(digest)
-            .await
-            .map_err(OAuthError::unavailable)?;
+        server.records.remove::<AccessToken>(digest).await?;
         server.flags.raise(Key::new(Kind::AccessToken, digest));
     }
     Ok(())
@@ -68,11 +63,7 @@ async fn refresh_token(
     token: &RefreshToken,
 ) -> Result<(), OAuthError> {
     let (digest, now) = (token.grant(), server.now());
-    let read = server
-        .records
-        .load::<Grant>(digest, now)
-        .await
-        .map_err(OAuthError::unavailable)?;
+    let read = server.records.load::<Grant>(digest, now).await?;
     let belongs = |grant: &Grant| grant.client_id == client.client_id && token.is_of(grant);
     if read.is_some_and(|read| belongs(&read.record)) {
         revoke_grant(server, digest, now).await?;

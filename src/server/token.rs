@@ -61,11 +61,7 @@ pub(crate) async fn authenticate(
 ) -> Result<Client, OAuthError> {
     let now = server.now();
     let digest = client_digest(&credentials.client_id);
-    let client = server
-        .records
-        .load::<Client>(digest, now)
-        .await
-        .map_err(OAuthError::unavailable)?;
+    let client = server.records.load::<Client>(digest, now).await?;
     let client = client.map(|read| read.record);
     credentials.prove(client.as_ref(), now)?;
     client.ok_or(OAuthError::invalid_client())
@@ -90,11 +86,7 @@ async fn authorization_code(
     let digest = Digest::of("code", grant.code.expose().as_bytes());
     loop {
         let now = server.now();
-        let read = server
-            .records
-            .load::<Code>(digest, now)
-            .await
-            .map_err(OAuthError::unavailable)?;
+        let read = server.records.load::<Code>(digest, now).await?;
         let Some(mut read) = read else {
             return Err(OAuthError::invalid_grant("The code is not valid"));
         };
@@ -108,12 +100,7 @@ async fn authorization_code(
             }
             Redemption::WrongVerifier => {
                 read.record.state = CodeState::Burnt;
-                match server
-                    .records
-                    .update(digest, read)
-                    .await
-                    .map_err(OAuthError::unavailable)?
-                {
+                match server.records.update(digest, read).await? {
                     Replace::Replaced(_) => {
                         return Err(OAuthError::invalid_grant("code_verifier does not match"));
                     }
@@ -126,12 +113,7 @@ async fn authorization_code(
                     issue::allow(server, client, GrantType::AuthorizationCode, issue).await?;
                 let new = NewGrant::new(server, client, approved, now)?;
                 read.record.state = CodeState::Used { grant: new.digest };
-                match server
-                    .records
-                    .update(digest, read)
-                    .await
-                    .map_err(OAuthError::unavailable)?
-                {
+                match server.records.update(digest, read).await? {
                     Replace::Replaced(_) => {
                         return keep_and_answer(server, client, allowed, &new).await;
                     }
@@ -151,11 +133,7 @@ async fn device_code(
     let digest = Digest::of("device", grant.device_code.expose().as_bytes());
     loop {
         let now = server.now();
-        let read = server
-            .records
-            .load::<Device>(digest, now)
-            .await
-            .map_err(OAuthError::unavailable)?;
+        let read = server.records.load::<Device>(digest, now).await?;
         let Some(mut read) = read else {
             return Err(OAuthError::invalid_grant("The device code is not valid"));
         };
@@ -163,12 +141,7 @@ async fn device_code(
             Poll::Wait { next, slow_down } => {
                 read.record.state = next;
                 // A decision that came in between stands: look again, and meet it.
-                if let Replace::Replaced(_) = server
-                    .records
-                    .update(digest, read)
-                    .await
-                    .map_err(OAuthError::unavailable)?
-                {
+                if let Replace::Replaced(_) = server.records.update(digest, read).await? {
                     let (code, text) = if slow_down {
                         (
                             ErrorCode::SlowDown,
@@ -188,12 +161,7 @@ async fn device_code(
                 let allowed = issue::allow(server, client, GrantType::DeviceCode, issue).await?;
                 let new = NewGrant::new(server, client, approved, now)?;
                 read.record.state = DeviceState::Redeemed { grant: new.digest };
-                if let Replace::Replaced(_) = server
-                    .records
-                    .update(digest, read)
-                    .await
-                    .map_err(OAuthError::unavailable)?
-                {
+                if let Replace::Replaced(_) = server.records.update(digest, read).await? {
                     return keep_and_answer(server, client, allowed, &new).await;
                 }
             }
@@ -213,11 +181,7 @@ async fn refresh_token(
     let lifetimes = &server.config.lifetimes;
     loop {
         let now = server.now();
-        let read = server
-            .records
-            .load::<Grant>(digest, now)
-            .await
-            .map_err(OAuthError::unavailable)?;
+        let read = server.records.load::<Grant>(digest, now).await?;
         let mut read = read.ok_or_else(invalid)?;
         let presented = present(
             token,
@@ -231,11 +195,7 @@ async fn refresh_token(
             return Err(invalid());
         }
         let approved = &read.record.approved;
-        let epoch = server
-            .records
-            .subject_epoch(&approved.subject, now)
-            .await
-            .map_err(OAuthError::unavailable)?;
+        let epoch = server.records.subject_epoch(&approved.subject, now).await?;
         if epoch != approved.subject_epoch {
             return Err(invalid());
         }
@@ -251,12 +211,7 @@ async fn refresh_token(
                     rotate(token, &*random()?, idle_until, now).ok_or_else(invalid)?;
                 read.record.family = Some(family);
                 read.record.expires_at = issue::outlives(lifetimes, idle_until, ends_at, now);
-                match server
-                    .records
-                    .update(digest, read)
-                    .await
-                    .map_err(OAuthError::unavailable)?
-                {
+                match server.records.update(digest, read).await? {
                     Replace::Replaced(_) => successor,
                     Replace::Changed => continue, // somebody else was first: look again
                 }
@@ -320,12 +275,7 @@ async fn revoke_replayed(
         family: None,
         ..new.record
     };
-    match server
-        .records
-        .create(grant, dead, now)
-        .await
-        .map_err(OAuthError::unavailable)?
-    {
+    match server.records.create(grant, dead, now).await? {
         Insert::Inserted(_) => Ok(()),
         Insert::Exists => revoke_grant(server, grant, now).await,
     }
@@ -338,11 +288,7 @@ pub(crate) async fn revoke_grant(
     now: Timestamp,
 ) -> Result<(), OAuthError> {
     let revoke = |grant: &mut Grant| !std::mem::replace(&mut grant.revoked, true);
-    server
-        .records
-        .change(grant, now, revoke)
-        .await
-        .map_err(OAuthError::unavailable)?;
+    server.records.change(grant, now, revoke).await?;
     server.flags.raise(Key::new(Kind::Grant, grant));
     Ok(())
 }

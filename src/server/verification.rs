@@ -96,19 +96,11 @@ async fn find(server: &Inner, typed: &str) -> Result<Option<(Digest, Device, Cli
     }
     let (records, now) = (&server.records, server.now());
     let digest = device::user_code_digest(&server.server_key().await?, typed);
-    let Some(pointer) = records
-        .load::<UserCode>(digest, now)
-        .await
-        .map_err(OAuthError::unavailable)?
-    else {
+    let Some(pointer) = records.load::<UserCode>(digest, now).await? else {
         return Ok(None);
     };
     let digest = pointer.record.device;
-    let Some(found) = records
-        .load::<Device>(digest, now)
-        .await
-        .map_err(OAuthError::unavailable)?
-    else {
+    let Some(found) = records.load::<Device>(digest, now).await? else {
         return Ok(None);
     };
     let device = found.record;
@@ -117,8 +109,7 @@ async fn find(server: &Inner, typed: &str) -> Result<Option<(Digest, Device, Cli
     }
     let client = records
         .load::<Client>(client_digest(&device.client_id), now)
-        .await
-        .map_err(OAuthError::unavailable)?;
+        .await?;
     let Some(client) = client
         .map(|read| read.record)
         .filter(|client| !client.disabled)

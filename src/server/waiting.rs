@@ -25,11 +25,7 @@ impl Waiting {
         let (id, now) = (Secret::generate()?, server.now());
         let record = record(&id);
         let digest = digest(&id);
-        let Insert::Inserted(version) = server
-            .records
-            .create(digest, record.clone(), now)
-            .await
-            .map_err(OAuthError::unavailable)?
+        let Insert::Inserted(version) = server.records.create(digest, record.clone(), now).await?
         else {
             return Err(OAuthError::unavailable("two requests drew one id"));
         };
@@ -48,19 +44,13 @@ impl Waiting {
             )
         };
         let now = server.now();
-        let read = server
-            .records
-            .load::<Interaction>(digest(&id), now)
-            .await
-            .map_err(OAuthError::unavailable)?;
+        let read = server.records.load::<Interaction>(digest(&id), now).await?;
         let read = read.ok_or_else(gone)?;
         let client = server
             .records
             .load::<Client>(client_digest(&read.record.client_id), now)
             .await;
-        let client = client
-            .map_err(OAuthError::unavailable)?
-            .map(|read| read.record);
+        let client = client?.map(|read| read.record);
         let client = client.filter(|client| !client.disabled).ok_or_else(gone)?;
         Ok(Self { id, read, client })
     }
@@ -111,8 +101,7 @@ impl Waiting {
         let written = server
             .records
             .update(digest(&self.id), self.read.clone())
-            .await
-            .map_err(OAuthError::unavailable)?;
+            .await?;
         *self = Self::load(server, self.id.clone()).await?;
         Ok(matches!(written, Replace::Replaced(_)))
     }
