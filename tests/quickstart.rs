@@ -28,3 +28,10 @@ async fn the_printed_lines_get_a_token_and_then_the_notes() {
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.text().await.unwrap(), "the notes of nightly\n");
 }
+
+#[test]
+fn the_readme_shows_the_program_that_is_run_here() {
+    let readme = include_str!("../README.md");
+    let program = include_str!("../examples/quickstart.rs").trim_end();
+    assert!(readme.contains(program), "README.md shows another program");
+}
