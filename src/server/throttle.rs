@@ -88,7 +88,8 @@ impl Counts {
     /// The tries of a caller: those that are not counted apart share one count, and one whose address is not known has none. Of an
     /// IPv6 address the network counts: whoever has one has all addresses in it.
     fn of(&mut self, caller: Option<IpAddr>) -> Option<&mut u32> {
-        let caller = match caller? {
+        // A listener for both families writes IPv4 callers as `::ffff:a.b.c.d`: all of them would be one network.
+        let caller = match caller?.to_canonical() {
             IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
             address @ IpAddr::V4(_) => address,
         };
@@ -141,6 +142,29 @@ mod tests {
         assert!(throttle.take(caller(2), at(20)).is_ok());
         assert!(throttle.take(caller(3), at(21)).is_err(), "all together");
         assert!(throttle.take(caller(1), at(60)).is_ok());
+    }
+
+    #[test]
+    fn s20_a_caller_is_an_ipv4_address_however_written_or_an_ipv6_network() {
+        let address = |text: &str| Some(text.parse::<IpAddr>().unwrap());
+        let after_one_try = |first: &str, then: &str| {
+            let throttle = Throttle::new(Limit::per_minute(1, u32::MAX));
+            throttle.take(address(first), at(0)).unwrap();
+            throttle.take(address(then), at(0)).is_ok()
+        };
+        assert!(!after_one_try("2001:db8::1", "2001:db8::ffff"));
+        assert!(after_one_try("2001:db8::1", "2001:db8:0:1::1"));
+        assert!(!after_one_try("192.0.2.1", "::ffff:192.0.2.1"));
+        assert!(after_one_try("::ffff:192.0.2.1", "::ffff:192.0.2.2"));
+    }
+
+    #[test]
+    fn s20_who_is_not_known_is_held_back_with_all_others_alone() {
+        let throttle = Throttle::new(Limit::per_minute(1, 3));
+        for _ in 0..3 {
+            throttle.take(None, at(0)).unwrap();
+        }
+        assert!(throttle.take(None, at(0)).is_err());
     }
 
     #[test]
