@@ -153,7 +153,6 @@ pub(crate) async fn settle(server: &Inner, waiting: Waiting, decision: Decision,
         Decision::Forward if by == (By::Host { can_forward: true }) => {
             Answer::Forward(Box::new(waiting.pending()))
         }
-
         Decision::Forward => see_other(&server.resume_path(waiting.id.expose())).into(),
     }
 }

@@ -162,9 +162,9 @@ pub(crate) async fn keep_grant(
     let records = &server.records;
     // What stands there already is this grant, revoked: a replay of its code overtook us. The answer is as if it had come a moment
     // later, so that of all who redeem a code exactly one succeeds, and what it is given is dead.
-    let record = grant.record.clone();
-    let kept = records.create(grant.digest, record, now).await;
-    kept?;
+    records
+        .create(grant.digest, grant.record.clone(), now)
+        .await?;
     let approved = &grant.record.approved;
     let epoch = records.subject_epoch(&approved.subject, now).await?;
     if epoch != approved.subject_epoch {

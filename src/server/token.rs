@@ -261,7 +261,7 @@ async fn keep_and_answer(
 }
 
 /// Revokes what came of a code that is presented again. If its first redeemer has not got as far as keeping the grant, the grant is
-/// put there as revoked, and the redeemer meets it.
+/// put there as revoked, and what the redeemer is given is dead from the start.
 async fn revoke_replayed(
     server: &Inner,
     client: &Client,
