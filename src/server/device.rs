@@ -6,7 +6,7 @@ use http::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use sha2::Sha256;
 
-use super::token::authenticate;
+use super::authenticate::authenticate;
 use super::{Answer, Endpoint, Inner};
 use crate::grant::Asked;
 use crate::protocol::client_auth::Credentials;

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 
+use super::authenticate::authenticate;
 use super::issue::access_token_digest;
-use super::token::authenticate;
 use super::{Answer, Inner};
 use crate::protocol::client_auth::Credentials;
 use crate::protocol::error::{OAuthError, json};

@@ -16,8 +16,10 @@ use http::{Request, Response};
 use tokio::sync::{OnceCell, watch};
 
 mod approve;
+mod authenticate;
 mod authorization_response;
 mod authorize;
+mod builder;
 mod clients;
 mod config;
 mod consent;
@@ -40,8 +42,9 @@ mod token;
 mod verification;
 mod waiting;
 
+pub use builder::AuthorizationServerBuilder;
 pub use clients::{Clients, CreateClient};
-pub use config::{AuthorizationServerBuilder, ConfigError};
+pub use config::ConfigError;
 pub use grants::{Granted, Grants};
 pub use interaction::{Approval, Decision, Interaction, PendingRequest};
 pub use layer::{Endpoints, EndpointsLayer, NotFound, ResponseFuture};

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use http::{HeaderValue, Method, Request, Response};
 
+use super::authenticate::authenticate;
 use super::issue::access_token_digest;
-use super::token::{authenticate, revoke_grant};
+use super::token::revoke_grant;
 use super::{Answer, Inner};
 use crate::grant::RefreshToken;
 use crate::protocol::client_auth::Credentials;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{Method, Request, Response};
 
+use super::authenticate::authenticate;
 use super::issue::{self, NewGrant};
 use super::{Answer, Inner};
 use crate::grant::{
@@ -13,7 +14,7 @@ use crate::grant::{poll, present, redeem, rotate};
 use crate::protocol::client_auth::Credentials;
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
-use crate::store::{Insert, Key, Kind, Replace, client_digest};
+use crate::store::{Insert, Key, Kind, Replace};
 use crate::types::record::{Approved, Code, CodeState, Device, DeviceState, Grant};
 use crate::types::{Client, Digest, GrantType, Timestamp, random};
 
@@ -52,19 +53,6 @@ async fn exchange(server: &Inner, request: &Request<Bytes>) -> Result<Response<B
         GrantRequest::ClientCredentials(grant) => client_credentials(server, &client, &grant).await,
         GrantRequest::DeviceCode(grant) => device_code(server, &client, &grant).await,
     }
-}
-
-/// The client that a request comes from; all failures are one answer (RFC 6749 §5.2).
-pub(crate) async fn authenticate(
-    server: &Inner,
-    credentials: &Credentials,
-) -> Result<Client, OAuthError> {
-    let now = server.now();
-    let digest = client_digest(&credentials.client_id);
-    let client = server.records.load::<Client>(digest, now).await?;
-    let client = client.map(|read| read.record);
-    credentials.prove(client.as_ref(), now)?;
-    client.ok_or(OAuthError::invalid_client())
 }
 
 async fn client_credentials(

@@ -1,0 +1,311 @@
+//! The settings of a server, each with its default and its limits.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+
+use super::config::{ClientAddress, Config, ConfigError, Lifetimes, origins, paths, scope};
+use super::interaction::{DynInteraction, Interaction, Login};
+use super::policy::{AllowAll, DynPolicy, Policy};
+use super::throttle::Limit;
+use super::{AuthorizationServer, Endpoint, Registration};
+use crate::grant::{Catalog, Resource};
+use crate::store::{DynStore, MemoryStore, Store};
+use crate::types::{Clock, GrantType, IssuerUrl, Subject, SystemClock};
+
+/// Builds an [`AuthorizationServer`]. Each setting has a safe default; [`build`](Self::build) checks them all and does no I/O.
+#[must_use]
+pub struct AuthorizationServerBuilder {
+    issuer: String,
+    store: Arc<dyn DynStore>,
+    clock: Arc<dyn Clock>,
+    resources: Vec<(String, Vec<String>)>,
+    scopes: Vec<String>,
+    default_scope: Option<String>,
+    scope_descriptions: HashMap<String, String>,
+    paths: HashMap<Endpoint, String>,
+    login_path: Option<String>,
+    interaction: Option<Box<dyn DynInteraction>>,
+    policy: Box<dyn DynPolicy>,
+    registration: Option<Registration>,
+    browser_clients: Vec<String>,
+    client_address: ClientAddress,
+    lifetimes: Lifetimes,
+    wrong_user_codes: Limit,
+}
+
+impl AuthorizationServerBuilder {
+    pub(crate) fn new(issuer: String) -> Self {
+        Self {
+            issuer,
+            store: Arc::new(MemoryStore::new()),
+            clock: Arc::new(SystemClock),
+            resources: Vec::new(),
+            scopes: Vec::new(),
+            default_scope: None,
+            scope_descriptions: HashMap::new(),
+            paths: HashMap::new(),
+            login_path: None,
+            interaction: None,
+            policy: Box::new(AllowAll),
+            registration: None,
+            browser_clients: Vec::new(),
+            client_address: Box::new(|parts| parts.extensions.get::<IpAddr>().copied()),
+            lifetimes: Lifetimes::default(),
+            wrong_user_codes: Limit::per_minute(10, 100),
+        }
+    }
+
+    /// Where everything is kept. Default: a [`MemoryStore`], which forgets when the process ends.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Arc::new(store);
+        self
+    }
+
+    /// Where time comes from. Default: the computer's clock.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Adds an API, by its identifier (RFC 8707 §2), and the scopes that mean something to it. The first one is the audience of
+    /// tokens that were asked for without `resource`. Its metadata document (RFC 9728) is served too if it has the issuer's origin.
+    pub fn resource(
+        mut self,
+        resource: impl Into<String>,
+        scopes: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.resources.push((
+            resource.into(),
+            scopes.into_iter().map(Into::into).collect(),
+        ));
+        self
+    }
+
+    /// Adds scopes that belong to no resource in particular, such as `offline_access`; they are never cut from a token.
+    pub fn scopes(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.scopes.extend(scopes.into_iter().map(Into::into));
+        self
+    }
+
+    /// What a request without `scope` gets (RFC 6749 §3.3), one text with spaces, cut to what its client may have. Without this
+    /// setting it gets what its client was registered with, and `invalid_scope` if that was not limited either.
+    pub fn default_scope(mut self, scope: impl Into<String>) -> Self {
+        self.default_scope = Some(scope.into());
+        self
+    }
+
+    /// What people are told on the consent page that a scope allows. Default: the scope itself.
+    pub fn describe_scope(
+        mut self,
+        scope: impl Into<String>,
+        description: impl Into<String>,
+    ) -> Self {
+        self.scope_descriptions
+            .insert(scope.into(), description.into());
+        self
+    }
+
+    /// The host's own login, which is enough for most: who is signed in, by the parts of the request (its extensions hold what
+    /// the host's session layer put there, if that layer is outside of this one), and where to send everybody else. The login page
+    /// finds the id of the waiting request in its query as `interaction`, and when it is done sends the browser to
+    /// [`AuthorizationServer::resume_path`].
+    ///
+    /// Without this or [`interaction`](Self::interaction) nobody can be asked: the authorization code and device grants are off.
+    pub fn login(
+        self,
+        path: impl Into<String>,
+        who: impl Fn(&Parts) -> Option<Subject> + Send + Sync + 'static,
+    ) -> Self {
+        self.interaction(path, Login(who))
+    }
+
+    /// The host's login and consent in full control, and the path that [`Decision::Login`](super::Decision::Login) sends to.
+    pub fn interaction(
+        mut self,
+        login_path: impl Into<String>,
+        interaction: impl Interaction,
+    ) -> Self {
+        self.login_path = Some(login_path.into());
+        self.interaction = Some(Box::new(interaction));
+        self
+    }
+
+    /// The host's say at every issue. Default: everything that the grant allows, without further claims.
+    pub fn policy(mut self, policy: impl Policy) -> Self {
+        self.policy = Box::new(policy);
+        self
+    }
+
+    /// Lets clients register themselves (RFC 7591). Default: off.
+    pub fn registration(mut self, registration: Registration) -> Self {
+        self.registration = Some(registration);
+        self
+    }
+
+    /// Origins whose pages may call the token, revocation, registration and device authorization endpoints (CORS), such as
+    /// `https://app.example`; `*` is any. Default: none. The metadata documents are open to all, the authorization endpoint to none.
+    pub fn browser_clients(mut self, origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.browser_clients
+            .extend(origins.into_iter().map(Into::into));
+        self
+    }
+
+    /// How to find the address of a caller, for throttling; behind a proxy only the host knows which header to trust. Default: an
+    /// [`IpAddr`] in the extensions of the request; without one, only the limits for all callers together hold. With axum:
+    /// `|parts| parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())`.
+    pub fn client_address(
+        mut self,
+        address: impl Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static,
+    ) -> Self {
+        self.client_address = Box::new(address);
+        self
+    }
+
+    /// Where an endpoint is, from the root of the host. Default: under `/auth`, behind the path of the issuer; people type device
+    /// codes in at `/device`.
+    pub fn path(mut self, endpoint: Endpoint, path: impl Into<String>) -> Self {
+        self.paths.insert(endpoint, path.into());
+        self
+    }
+
+    /// How long an authorization code lives: 1 second to 10 minutes, default 60 seconds (RFC 6749 §4.1.2).
+    pub fn authorization_code_lifetime(mut self, time: Duration) -> Self {
+        self.lifetimes.authorization_code = time;
+        self
+    }
+
+    /// How long an access token lives: 1 second to a day, default 10 minutes (RFC 6750 §5.3 asks for an hour or less).
+    pub fn access_token_lifetime(mut self, time: Duration) -> Self {
+        self.lifetimes.access_token = time;
+        self
+    }
+
+    /// How long a refresh token lives if it is not used: default 14 days.
+    pub fn refresh_token_lifetime(mut self, time: Duration) -> Self {
+        self.lifetimes.refresh_token = time;
+        self.lifetimes.refresh_family = self.lifetimes.refresh_family.max(time);
+        self
+    }
+
+    /// How long an approval can be refreshed, however often that is done: at least
+    /// [`refresh_token_lifetime`](Self::refresh_token_lifetime), default 90 days.
+    pub fn refresh_family_lifetime(mut self, time: Duration) -> Self {
+        self.lifetimes.refresh_family = time;
+        self
+    }
+
+    /// How long a used refresh token still gives the same successor again, for clients that lost the answer: 0 to 60 seconds,
+    /// default 30.
+    pub fn refresh_retry_window(mut self, time: Duration) -> Self {
+        self.lifetimes.refresh_retry_window = time;
+        self
+    }
+
+    /// How long a device code lives: 1 second to an hour, default 10 minutes (RFC 8628 §3.2).
+    pub fn device_code_lifetime(mut self, time: Duration) -> Self {
+        self.lifetimes.device_code = time;
+        self
+    }
+
+    /// How long a device waits between polls: 1 to 60 seconds, default 5 (RFC 8628 §3.2).
+    pub fn device_interval(mut self, time: Duration) -> Self {
+        self.lifetimes.device_interval = time;
+        self
+    }
+
+    /// How long a request waits for its owner: 1 minute to an hour, default 10 minutes.
+    pub fn interaction_lifetime(mut self, time: Duration) -> Self {
+        self.lifetimes.interaction = time;
+        self
+    }
+
+    /// How many wrong user codes are taken (RFC 8628 §5.1). Default: 10 a minute from one address, 100 from all.
+    pub fn wrong_user_codes(mut self, limit: Limit) -> Self {
+        self.wrong_user_codes = limit;
+        self
+    }
+
+    /// Checks everything and builds the server. No I/O, no runtime.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the setting that is wrong.
+    pub fn build(self) -> Result<AuthorizationServer, ConfigError> {
+        self.lifetimes.check()?;
+        let issuer: IssuerUrl = self.issuer.parse()?;
+        let mut catalog = Catalog {
+            general: scope("scopes", &self.scopes.join(" "))?,
+            ..Catalog::default()
+        };
+        for (uri, scopes) in self.resources {
+            let invalid = || ConfigError::Resource(uri.clone());
+            let scope = scopes.join(" ").parse().map_err(|_| invalid())?;
+            let resource = Resource {
+                uri: uri.parse().map_err(|_| invalid())?,
+                scope,
+            };
+            if catalog
+                .resources
+                .iter()
+                .any(|other| other.uri == resource.uri)
+            {
+                return Err(invalid());
+            }
+            catalog.resources.push(resource);
+        }
+        if let Some(text) = self.default_scope {
+            let default = scope("default_scope", &text)?;
+            if !catalog.scope().contains_all(&default) {
+                return Err(ConfigError::Scope {
+                    setting: "default_scope",
+                    scope: text,
+                });
+            }
+            catalog.default_scope = Some(default);
+        }
+        let mut grant_types = vec![GrantType::ClientCredentials];
+        if self.interaction.is_some() {
+            grant_types = vec![
+                GrantType::AuthorizationCode,
+                GrantType::RefreshToken,
+                GrantType::ClientCredentials,
+                GrantType::DeviceCode,
+            ];
+        }
+        let config = Config {
+            paths: paths(&issuer, &self.paths)?,
+            browser_clients: origins(&self.browser_clients)?,
+            issuer,
+            catalog,
+            scope_descriptions: self.scope_descriptions,
+            login_path: self.login_path,
+            interaction: self.interaction,
+            policy: self.policy,
+            registration: self.registration,
+            client_address: self.client_address,
+            grant_types,
+            lifetimes: self.lifetimes,
+            wrong_user_codes: self.wrong_user_codes,
+        };
+        if let Some(path) = config
+            .login_path
+            .as_deref()
+            .filter(|path| !path.starts_with('/') || path.starts_with("//") || path.contains('#'))
+        {
+            return Err(ConfigError::Path(path.to_owned()));
+        }
+        Ok(AuthorizationServer::new(config, self.store, self.clock))
+    }
+}
+
+impl fmt::Debug for AuthorizationServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationServerBuilder")
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
+    }
+}
