@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
+use bytes::Bytes;
+
 use super::feed::Feed;
 use super::{
     Changes, Cursor, Insert, Key, Kind, Listing, Owner, Page, Record, Replace, Store, StoreError,
@@ -21,10 +23,29 @@ pub struct MemoryStore {
 
 #[derive(Debug, Default)]
 struct State {
-    records: HashMap<Key, (Record, Version)>,
+    records: HashMap<Key, Entry>,
     owned: BTreeSet<(Kind, Owner, Digest)>,
     expiring: BTreeMap<Timestamp, BTreeSet<Key>>,
     written: u64,
+}
+
+/// A record as it is kept: most have no owner, and all of them together are what the process grows by.
+#[derive(Debug)]
+struct Entry {
+    value: Bytes,
+    expires_at: Timestamp,
+    owners: Box<[Owner]>,
+    version: Version,
+}
+
+impl Entry {
+    fn to_record(&self) -> (Record, Version) {
+        let record = Record {
+            owners: self.owners.to_vec(),
+            ..Record::new(self.value.clone(), self.expires_at)
+        };
+        (record, self.version)
+    }
 }
 
 impl MemoryStore {
@@ -51,39 +72,39 @@ impl Default for MemoryStore {
 }
 
 impl State {
-    fn put(&mut self, key: Key, mut record: Record) -> Version {
+    fn put(&mut self, key: Key, record: Record) -> Version {
         self.take(key);
         self.written += 1;
         let version = Version::new(self.written);
-        record.announce = false;
-        self.owned.extend(
-            record
-                .owners
-                .iter()
-                .map(|owner| (key.kind, *owner, key.digest)),
-        );
-        if record.expires_at < Timestamp::MAX {
-            self.expiring
-                .entry(record.expires_at)
-                .or_default()
-                .insert(key);
+        let owners = record.owners.into_boxed_slice();
+        let owned = owners.iter().map(|owner| (key.kind, *owner, key.digest));
+        self.owned.extend(owned);
+        let expires_at = record.expires_at;
+        if expires_at < Timestamp::MAX {
+            self.expiring.entry(expires_at).or_default().insert(key);
         }
-        self.records.insert(key, (record, version));
+        let entry = Entry {
+            value: record.value,
+            expires_at,
+            owners,
+            version,
+        };
+        self.records.insert(key, entry);
         version
     }
 
-    fn take(&mut self, key: Key) -> Option<Record> {
-        let (record, _) = self.records.remove(&key)?;
-        for owner in &record.owners {
+    fn take(&mut self, key: Key) -> Option<Entry> {
+        let entry = self.records.remove(&key)?;
+        for owner in &entry.owners {
             self.owned.remove(&(key.kind, *owner, key.digest));
         }
-        if let Some(keys) = self.expiring.get_mut(&record.expires_at) {
+        if let Some(keys) = self.expiring.get_mut(&entry.expires_at) {
             keys.remove(&key);
             if keys.is_empty() {
-                self.expiring.remove(&record.expires_at);
+                self.expiring.remove(&entry.expires_at);
             }
         }
-        Some(record)
+        Some(entry)
     }
 }
 
@@ -93,7 +114,7 @@ impl Store for MemoryStore {
         if state
             .records
             .get(&key)
-            .is_some_and(|(stands, _)| stands.expires_at > now)
+            .is_some_and(|stands| stands.expires_at > now)
         {
             return Ok(Insert::Exists);
         }
@@ -106,7 +127,7 @@ impl Store for MemoryStore {
     }
 
     async fn get(&self, key: Key) -> Result<Option<(Record, Version)>, StoreError> {
-        Ok(self.lock()?.records.get(&key).cloned())
+        Ok(self.lock()?.records.get(&key).map(Entry::to_record))
     }
 
     async fn replace(
@@ -116,14 +137,11 @@ impl Store for MemoryStore {
         record: Record,
     ) -> Result<Replace, StoreError> {
         let mut state = self.lock()?;
-        let Some((stands, _)) = state
-            .records
-            .get(&key)
-            .filter(|(_, version)| *version == read)
-        else {
+        let stands = state.records.get(&key);
+        let Some(stands) = stands.filter(|stands| stands.version == read) else {
             return Ok(Replace::Changed);
         };
-        let owners = stands.owners.clone();
+        let owners = stands.owners.to_vec();
         let announce = record.announce;
         let version = state.put(key, Record { owners, ..record });
         if announce {
@@ -138,7 +156,7 @@ impl Store for MemoryStore {
         if record.is_some() {
             self.feed.announce([key])?;
         }
-        Ok(record)
+        Ok(record.map(|entry| entry.to_record().0))
     }
 
     async fn list(&self, listing: Listing) -> Result<Page, StoreError> {

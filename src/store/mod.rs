@@ -26,6 +26,7 @@ mod conformance_records;
 mod conformance_reopening;
 mod erased;
 mod feed;
+mod members;
 mod memory;
 mod records;
 #[cfg(feature = "sqlite")]

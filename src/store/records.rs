@@ -3,14 +3,18 @@
 //! A value is a JSON object with a version member `v`. Members that are not known are kept when a record is written again, and a
 //! record of a newer version is an error, never rewritten. Whether a record has expired is judged here, by our clock.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
+use bytes::Bytes;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::members::members;
 use super::{
     Changes, Cursor, DynStore, Insert, Key, Kind, Listing, Owner, Record, Replace, StoreError,
     Version,
@@ -52,7 +56,8 @@ pub(crate) trait Stored: Sized + Send + Sync {
 pub(crate) struct Read<T> {
     pub(crate) record: T,
     version: Version,
-    unknown: Map<String, Value>,
+    /// As it stands in the store, for the members in it that are not known here.
+    stands: Bytes,
 }
 
 impl<T> Read<T> {
@@ -61,18 +66,9 @@ impl<T> Read<T> {
         Self {
             record,
             version,
-            unknown: Map::new(),
+            stands: Bytes::new(),
         }
     }
-}
-
-#[derive(Serialize, Deserialize)]
-struct Envelope<T> {
-    v: u32,
-    #[serde(flatten)]
-    record: T,
-    #[serde(flatten)]
-    unknown: Map<String, Value>,
 }
 
 /// A store that speaks of grants and codes.
@@ -106,7 +102,7 @@ impl Records {
         record: T,
         now: Timestamp,
     ) -> Result<Insert, StoreError> {
-        let record = write(record, Map::new())?;
+        let record = write(record, &Bytes::new())?;
         self.0.insert(Key::new(T::KIND, digest), record, now).await
     }
 
@@ -116,7 +112,7 @@ impl Records {
         digest: Digest,
         read: Read<T>,
     ) -> Result<Replace, StoreError> {
-        let record = write(read.record, read.unknown)?;
+        let record = write(read.record, &read.stands)?;
         self.0
             .replace(Key::new(T::KIND, digest), read.version, record)
             .await
@@ -223,42 +219,72 @@ impl<T: Stored> Owned<'_, T> {
 }
 
 fn read<T: Stored>(record: &Record, version: Version) -> Result<Read<T>, StoreError> {
+    if !record.value.starts_with(PREFIX) {
+        check_version(&record.value)?;
+    }
+    let form: T::Form = serde_json::from_slice(&record.value).map_err(StoreError::new)?;
+    Ok(Read {
+        record: form.into(),
+        version,
+        stands: record.value.clone(),
+    })
+}
+
+/// What this crate writes begins so, and is read without a look at the version apart.
+const PREFIX: &[u8] = br#"{"v":1,"#;
+
+fn check_version(value: &[u8]) -> Result<(), StoreError> {
     #[derive(Deserialize)]
     struct OnlyVersion {
         v: u32,
     }
-    if serde_json::from_slice::<OnlyVersion>(&record.value)
-        .map_err(StoreError::new)?
-        .v
-        > VERSION
-    {
+    let OnlyVersion { v } = serde_json::from_slice(value).map_err(StoreError::new)?;
+    if v > VERSION {
         return Err(StoreError::new(
             "a record was written by a newer version of tower-oauth",
         ));
     }
-    let Envelope::<T::Form> {
-        record, unknown, ..
-    } = serde_json::from_slice(&record.value).map_err(StoreError::new)?;
-    Ok(Read {
-        record: record.into(),
-        version,
-        unknown,
-    })
+    Ok(())
 }
 
-fn write<T: Stored>(record: T, unknown: Map<String, Value>) -> Result<Record, StoreError> {
+/// A record as the store keeps it, with the members that are not known of what stands there.
+fn write<T: Stored>(record: T, stands: &[u8]) -> Result<Record, StoreError> {
     let (expires_at, owners, announce) = (record.expires_at(), record.owners(), record.announce());
-    let value = serde_json::to_vec(&Envelope {
-        v: VERSION,
-        record: T::Form::from(record),
-        unknown,
-    })
-    .map_err(StoreError::new)?;
+    let mut value = PREFIX.to_vec();
+    let comma = value.len() - 1;
+    value.truncate(comma);
+    serde_json::to_writer(&mut value, &T::Form::from(record)).map_err(StoreError::new)?;
+    if let Some(brace) = value.get_mut(comma) {
+        *brace = b','; // the record's own opening brace: its members follow the version
+    }
+    let unknown = unknown::<T>(stands).map_err(StoreError::new)?;
+    if !unknown.is_empty() {
+        value.pop();
+        let members = serde_json::to_vec(&unknown).map_err(StoreError::new)?;
+        value.push(b',');
+        value.extend_from_slice(members.get(1..).unwrap_or_default());
+    }
+    value.shrink_to_fit();
     Ok(Record {
         owners,
         announce,
         ..Record::new(value.into(), expires_at)
     })
+}
+
+/// The members of a value that a record of this kind does not have: a newer version of this crate may have written them.
+fn unknown<T: Stored>(value: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
+    if value.is_empty() {
+        return Ok(Map::new());
+    }
+    let is_known = |name: &str| name == "v" || members::<T::Form>().contains(&name);
+    let names: HashMap<Cow<'_, str>, IgnoredAny> = serde_json::from_slice(value)?;
+    if names.keys().all(|name| is_known(name)) {
+        return Ok(Map::new());
+    }
+    let mut all: Map<String, Value> = serde_json::from_slice(value)?;
+    all.retain(|name, _| !is_known(name));
+    Ok(all)
 }
 
 /// The key of a client's record, and the owner of its grants.
@@ -409,9 +435,9 @@ impl Stored for ServerKey {
 mod tests {
     use bytes::Bytes;
 
-    use super::{Envelope, VERSION, read, write};
+    use super::{Map, PREFIX, VERSION, read, unknown, write};
     use crate::store::{Record, Version};
-    use crate::types::record::{ClientRecord, SubjectEpoch};
+    use crate::types::record::SubjectEpoch;
     use crate::types::{Client, Timestamp};
 
     fn kept(json: &'static str) -> Record {
@@ -426,12 +452,20 @@ mod tests {
         )
         .unwrap();
         assert_eq!(found.record.epoch, 3);
-        let again = write(found.record, found.unknown).unwrap();
+        let again = write(found.record, &found.stands).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&again.value).unwrap();
         assert_eq!(
             json,
             serde_json::json!({"v": 1, "epoch": 3, "later": {"a": [1]}})
         );
+    }
+
+    #[test]
+    fn what_is_written_begins_with_the_version_of_this_crate() {
+        assert_eq!(PREFIX, format!(r#"{{"v":{VERSION},"#).as_bytes());
+        let spaced = kept(r#"{ "epoch": 3, "v": 1 }"#);
+        let read = read::<SubjectEpoch>(&spaced, Version::new(1)).unwrap();
+        assert_eq!(read.record.epoch, 3);
     }
 
     #[test]
@@ -444,11 +478,10 @@ mod tests {
     #[test]
     fn a_client_reads_what_it_writes() {
         let client = Client::public("c1".parse().unwrap()).name("é \"x\"");
-        let record = write(client.clone(), serde_json::Map::new()).unwrap();
+        let record = write(client.clone(), &[]).unwrap();
+        assert!(record.value.starts_with(PREFIX));
         let back = read::<Client>(&record, Version::new(1)).unwrap();
         assert_eq!(format!("{:?}", back.record), format!("{client:?}"));
-        assert!(back.unknown.is_empty(), "{:?}", back.unknown);
-        let envelope: Envelope<ClientRecord> = serde_json::from_slice(&record.value).unwrap();
-        assert_eq!(envelope.v, VERSION);
+        assert_eq!(unknown::<Client>(&record.value).unwrap(), Map::new());
     }
 }

@@ -3,16 +3,17 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A client identifier: 1 to 255 of `*VSCHAR`, printable ASCII (RFC 6749 §2.2, appendix A.1).
 ///
 /// Those that the server makes itself are `toc_` and 43 letters, digits, `-` and `_`: never more than 64 characters, and nothing that
 /// form encoding would change.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ClientId(Box<str>);
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ClientId(Arc<str>);
 
 impl ClientId {
     /// The identifier.
@@ -50,9 +51,15 @@ impl TryFrom<String> for ClientId {
     }
 }
 
+impl Serialize for ClientId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 impl From<ClientId> for String {
     fn from(id: ClientId) -> Self {
-        id.0.into()
+        id.0.as_ref().into()
     }
 }
 

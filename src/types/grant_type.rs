@@ -2,11 +2,11 @@
 
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A `grant_type` (RFC 6749 §4, RFC 8628 §3.4). The password and implicit grants are not offered (RFC 9700 §2.1.2, §2.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 #[non_exhaustive]
 pub enum GrantType {
     /// `authorization_code` (RFC 6749 §4.1).
@@ -53,6 +53,12 @@ impl TryFrom<String> for GrantType {
 
     fn try_from(text: String) -> Result<Self, UnknownGrantType> {
         text.parse()
+    }
+}
+
+impl Serialize for GrantType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

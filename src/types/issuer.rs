@@ -2,16 +2,17 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
 /// An issuer identifier: an `https` URL without query or fragment (RFC 8414 §2), kept byte for byte as it was given.
 ///
 /// `http` is taken for the loopback hosts `127.0.0.1`, `[::1]` and `localhost` alone, where nothing leaves the machine.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct IssuerUrl(Box<str>);
+#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct IssuerUrl(Arc<str>);
 
 impl IssuerUrl {
     /// As it was given.
@@ -88,9 +89,15 @@ impl TryFrom<String> for IssuerUrl {
     }
 }
 
+impl Serialize for IssuerUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 impl From<IssuerUrl> for String {
     fn from(issuer: IssuerUrl) -> Self {
-        issuer.0.into()
+        issuer.0.as_ref().into()
     }
 }
 

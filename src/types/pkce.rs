@@ -5,14 +5,14 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 /// A `code_challenge` of method `S256`: the SHA-256 of a verifier, written as 43 characters of base64url (RFC 7636 §4.2).
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "String")]
 pub struct CodeChallenge([u8; 32]);
 
 impl CodeChallenge {
@@ -40,6 +40,12 @@ impl TryFrom<String> for CodeChallenge {
 
     fn try_from(text: String) -> Result<Self, InvalidCodeChallenge> {
         text.parse()
+    }
+}
+
+impl Serialize for CodeChallenge {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        super::Digest::from_bytes(self.0).serialize(serializer)
     }
 }
 

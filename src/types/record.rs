@@ -117,22 +117,24 @@ pub(crate) struct UserCode {
     pub(crate) expires_at: Timestamp,
 }
 
-/// An access token (RFC 6749 §1.4).
+/// An access token (RFC 6749 §1.4). There are more of these than of anything else: what is not there takes no room.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct AccessToken {
     /// `jti`: what people and JSON see in place of the key.
     pub(crate) id: String,
     pub(crate) client_id: ClientId,
     /// The owner; `None` when the client speaks for itself (RFC 6749 §4.4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) subject: Option<Subject>,
     pub(crate) scope: Scope,
     pub(crate) audience: Vec<ResourceUri>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Claims::is_empty")]
     pub(crate) claims: Claims,
     pub(crate) issued_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     pub(crate) client_epoch: u64,
     /// The grant it lives and dies with; `None` for client credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) grant: Option<Digest>,
 }
 

@@ -2,17 +2,18 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
 /// A redirection URI: `https`, `http` on a loopback host, or a private-use scheme with a dot in it (`com.example.app:/cb`).
 ///
 /// It is absolute, has no fragment, no user information and no response parameter of ours in its query, and is at most 2048
 /// printable ASCII characters. It is kept byte for byte.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct RedirectUri(Box<str>);
+#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct RedirectUri(Arc<str>);
 
 /// Parameters that an authorization response carries: a registered URI that has one could forge it (RFC 9207 §2).
 const RESPONSE_PARAMETERS: [&str; 6] = [
@@ -158,9 +159,15 @@ impl TryFrom<String> for RedirectUri {
     }
 }
 
+impl Serialize for RedirectUri {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 impl From<RedirectUri> for String {
     fn from(uri: RedirectUri) -> Self {
-        uri.0.into()
+        uri.0.as_ref().into()
     }
 }
 

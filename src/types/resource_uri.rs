@@ -2,17 +2,20 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
 /// A resource identifier: an absolute URI without a fragment (RFC 8707 §2). It is the audience of the tokens meant for it.
 ///
 /// It is kept as it was given. Two of them name the same resource if they differ only in the case of scheme and host or in the
 /// slash of an empty path: programs that build URLs print that slash whether it was there or not. Nothing else is loosened.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ResourceUri {
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ResourceUri(Arc<Parsed>);
+
+struct Parsed {
     text: Box<str>,
     url: Url,
 }
@@ -21,13 +24,13 @@ impl ResourceUri {
     /// As it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// The path of its metadata document (RFC 9728 §3.1): `/.well-known/oauth-protected-resource` and its own path.
     #[must_use]
     pub fn well_known_path(&self) -> String {
-        let path = self.url.path();
+        let path = self.0.url.path();
         format!(
             "/.well-known/oauth-protected-resource{}",
             if path == "/" { "" } else { path }
@@ -39,6 +42,7 @@ impl ResourceUri {
     pub fn metadata_url(&self) -> Option<String> {
         let origin = self.origin()?;
         let query = self
+            .0
             .url
             .query()
             .map(|query| format!("?{query}"))
@@ -49,14 +53,14 @@ impl ResourceUri {
     /// Scheme, host and port, in lower case and without a default port; `None` unless it is an `http` or `https` URL.
     #[must_use]
     pub fn origin(&self) -> Option<String> {
-        let origin = self.url.origin();
+        let origin = self.0.url.origin();
         origin.is_tuple().then(|| origin.ascii_serialization())
     }
 }
 
 impl PartialEq for ResourceUri {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text || self.url == other.url
+        self.0.text == other.0.text || self.0.url == other.0.url
     }
 }
 
@@ -79,10 +83,10 @@ impl FromStr for ResourceUri {
         {
             return Err(InvalidResourceUri);
         }
-        Ok(Self {
+        Ok(Self(Arc::new(Parsed {
             text: text.into(),
             url,
-        })
+        })))
     }
 }
 
@@ -94,21 +98,27 @@ impl TryFrom<String> for ResourceUri {
     }
 }
 
+impl Serialize for ResourceUri {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 impl From<ResourceUri> for String {
     fn from(resource: ResourceUri) -> Self {
-        resource.text.into()
+        resource.as_str().into()
     }
 }
 
 impl fmt::Debug for ResourceUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ResourceUri({})", self.text)
+        write!(f, "ResourceUri({})", self.0.text)
     }
 }
 
 impl fmt::Display for ResourceUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0.text)
     }
 }
 

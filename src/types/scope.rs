@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// One scope: `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749 §3.3). Case-sensitive.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ScopeToken(Box<str>);
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ScopeToken(Arc<str>);
 
 impl ScopeToken {
     /// The token's text.
@@ -38,9 +39,15 @@ impl TryFrom<String> for ScopeToken {
     }
 }
 
+impl Serialize for ScopeToken {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 impl From<ScopeToken> for String {
     fn from(token: ScopeToken) -> Self {
-        token.0.into()
+        token.0.as_ref().into()
     }
 }
 
@@ -59,8 +66,8 @@ impl fmt::Display for ScopeToken {
 /// A set of scopes. Order has no meaning and repetition none either; it may be empty.
 ///
 /// Reads `a b`, also with leading, trailing or doubled spaces; prints its tokens in order with one space between.
-#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Scope(Vec<ScopeToken>);
 
 impl Scope {
@@ -146,6 +153,12 @@ impl TryFrom<String> for Scope {
 
     fn try_from(text: String) -> Result<Self, InvalidScope> {
         text.parse()
+    }
+}
+
+impl Serialize for Scope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

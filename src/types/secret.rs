@@ -4,7 +4,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -79,8 +79,8 @@ pub struct RandomnessUnavailable;
 ///
 /// The kind is part of what is hashed, so that the digest of a code is never the digest of an equal device code. Digests compare
 /// in constant time, and their `Debug` is redacted.
-#[derive(Clone, Copy, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Digest([u8; 32]);
 
 impl Digest {
@@ -135,6 +135,15 @@ impl Ord for Digest {
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Digest(…)")
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = [0; 43];
+        let length = URL_SAFE_NO_PAD.encode_slice(self.0, &mut text).unwrap_or(0);
+        let text = text.get(..length).unwrap_or_default();
+        serializer.serialize_str(std::str::from_utf8(text).unwrap_or_default())
     }
 }
 

@@ -1,15 +1,16 @@
 //! Who a token speaks for.
 
 use std::fmt;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A resource owner's identifier, as the host knows it: 1 to 255 bytes of printable text (RFC 7519 §4.1.2 `sub`).
 ///
 /// It should never be given to somebody else later: tokens, grants and consent are found by it.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Subject(Box<str>);
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Subject(Arc<str>);
 
 impl Subject {
     /// Takes an identifier.
@@ -21,7 +22,7 @@ impl Subject {
         if id.is_empty() || id.len() > 255 || id.chars().any(char::is_control) {
             return Err(InvalidSubject);
         }
-        Ok(Self(id.into_boxed_str()))
+        Ok(Self(id.into()))
     }
 
     /// The identifier.
@@ -51,9 +52,15 @@ impl TryFrom<String> for Subject {
     }
 }
 
+impl Serialize for Subject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 impl From<Subject> for String {
     fn from(subject: Subject) -> Self {
-        subject.0.into()
+        subject.0.as_ref().into()
     }
 }
 
