@@ -77,7 +77,7 @@ async fn authorize_device(
         interval: lifetimes.device_interval,
     };
     let device = Device {
-        client_id: client.client_id,
+        client_id: client.client_id.clone(),
         scope,
         resources,
         expires_at,

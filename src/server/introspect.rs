@@ -10,7 +10,7 @@ use crate::protocol::client_auth::Credentials;
 use crate::protocol::error::{OAuthError, json};
 use crate::protocol::form::Form;
 use crate::protocol::introspection::{Inactive, IntrospectionResponse};
-use crate::store::{Key, Kind, StoreError, Stored, client_digest, subject_digest};
+use crate::store::{Key, Kind, StoreError, Stored, subject_digest};
 use crate::types::record::{AccessToken, Grant};
 use crate::types::{Client, Digest, Flag, Introspects, Timestamp};
 
@@ -87,10 +87,11 @@ pub(crate) async fn live(
     let Some(token) = read::<AccessToken>(server, digest, now, flags).await? else {
         return Ok(None);
     };
-    let Some(client) = read::<Client>(server, client_digest(&token.client_id), now, flags).await?
-    else {
+    let Some(known) = server.client(&token.client_id, now).await? else {
         return Ok(None);
     };
+    flags.push(known.flag);
+    let client = known.client;
     if client.disabled || client.epoch != token.client_epoch {
         return Ok(None);
     }

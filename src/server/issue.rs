@@ -181,7 +181,9 @@ pub(crate) async fn answer(
     grant: Option<(Digest, Timestamp, Option<&Secret>)>,
 ) -> Result<Response<Bytes>, OAuthError> {
     let now = server.now();
-    let token = Secret::generate_with_prefix(ACCESS_TOKEN_PREFIX)?;
+    let bytes = random::<48>()?; // the token and its id, in one call
+    let (token, id) = bytes.split_at(32);
+    let token = Secret::encode(ACCESS_TOKEN_PREFIX, token);
     let digest = Digest::of("access_token", token.expose().as_bytes());
     let ends_at = grant.map_or(Timestamp::MAX, |(_, ends_at, _)| ends_at);
     let expires_at = now
@@ -193,7 +195,7 @@ pub(crate) async fn answer(
         audience,
     } = allowed.issue;
     let record = AccessToken {
-        id: Secret::generate()?.expose().to_owned(),
+        id: Secret::encode("", id).expose().to_owned(),
         client_id: client.client_id.clone(),
         subject,
         scope: scope.clone(),
@@ -222,7 +224,7 @@ async fn keep_in_use(server: &Inner, client: &Client, now: Timestamp) {
     if client.registered_by == RegisteredBy::Host || until.since(client.expires_at) < DAY {
         return;
     }
-    if let Err(error) = keep_until(server, client, until).await {
+    if let Err(error) = Box::pin(keep_until(server, client, until)).await {
         tracing::error!(cause = %error, client_id = %client.client_id, "the use of a client could not be noted");
     }
 }

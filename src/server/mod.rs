@@ -30,6 +30,7 @@ mod grants;
 mod interaction;
 mod introspect;
 mod issue;
+mod known_clients;
 mod layer;
 mod metadata;
 mod pages;
@@ -54,6 +55,7 @@ pub use throttle::Limit;
 
 use self::config::Config;
 use self::flags::Flags;
+use self::known_clients::KnownClients;
 use self::throttle::Throttle;
 use crate::protocol::error::OAuthError;
 use crate::store::{DynStore, Insert, Records, StoreError};
@@ -176,6 +178,7 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) records: Records,
     pub(crate) flags: Flags,
+    known_clients: KnownClients,
     clock: Arc<dyn Clock>,
     routes: HashMap<String, Route>,
     documents: metadata::Documents,
@@ -206,6 +209,7 @@ impl AuthorizationServer {
             registrations: Throttle::new(registrations),
             records: Records::new(store),
             flags: Flags::default(),
+            known_clients: KnownClients::default(),
             config,
             clock,
             server_key: OnceCell::new(),
@@ -281,13 +285,18 @@ impl Inner {
         match route {
             Route::Endpoint(Endpoint::Metadata) => self.documents.metadata(request).into(),
             Route::ProtectedResource => self.documents.protected_resource(request).into(),
-            Route::Endpoint(Endpoint::Authorize) => authorize::handle(self, request).await,
             Route::Endpoint(Endpoint::Token) => token::handle(self, request).await,
-            Route::Endpoint(Endpoint::Device) => device::handle(self, request).await,
-            Route::Endpoint(Endpoint::Verification) => verification::handle(self, request).await,
             Route::Endpoint(Endpoint::Introspect) => introspect::handle(self, request).await,
-            Route::Endpoint(Endpoint::Revoke) => revoke::handle(self, request).await,
-            Route::Endpoint(Endpoint::Register) => register::handle(self, request).await,
+            // Boxed: the others are large, and rare beside these two.
+            Route::Endpoint(Endpoint::Authorize) => {
+                Box::pin(authorize::handle(self, request)).await
+            }
+            Route::Endpoint(Endpoint::Device) => Box::pin(device::handle(self, request)).await,
+            Route::Endpoint(Endpoint::Verification) => {
+                Box::pin(verification::handle(self, request)).await
+            }
+            Route::Endpoint(Endpoint::Revoke) => Box::pin(revoke::handle(self, request)).await,
+            Route::Endpoint(Endpoint::Register) => Box::pin(register::handle(self, request)).await,
         }
     }
 

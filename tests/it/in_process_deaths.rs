@@ -9,7 +9,7 @@ use tower_oauth::store::Kind;
 use tower_oauth::types::Subject;
 
 use crate::in_process::{Feed, Node, send};
-use crate::support::{LEDGER, builder};
+use crate::support::{FOR_ITSELF, LEDGER, builder};
 
 /// Proves that something ends a warm token of alice's at once, with nothing told by the feed.
 async fn ends(kill: impl AsyncFnOnce(&Node, &Tokens)) {
@@ -154,6 +154,13 @@ async fn a_token_of_an_earlier_life_is_good_from_the_first_request_on() {
     }
 }
 
+/// The process knows its clients from earlier requests: a change that changes nothing makes it read this one again.
+async fn forget_client(node: &Node, client_id: &str) {
+    let clients = node.server.oauth.clients();
+    let id = client_id.parse().unwrap();
+    assert!(clients.disable(&id, false).await.unwrap());
+}
+
 #[tokio::test]
 async fn a_revocation_while_a_token_is_checked_wins() {
     for kind in [
@@ -169,6 +176,7 @@ async fn a_revocation_while_a_token_is_checked_wins() {
             .tokens("&scope=ledger.read+offline_access")
             .await;
         let token = tokens.member("access_token");
+        forget_client(&node, "app").await;
         let (was_made, go) = node.store.hold(kind);
         let check = tokio::spawn({
             let (ledger, token) = (node.ledger.clone(), token.clone());
@@ -202,6 +210,7 @@ async fn a_revocation_while_a_token_is_checked_wins() {
 async fn a_change_that_kills_nothing_while_a_token_is_checked_is_no_refusal() {
     let node = Node::new().await;
     let token = node.client_token().await;
+    forget_client(&node, "web").await;
     let (was_made, go) = node.store.hold(Kind::Client);
     let check = tokio::spawn({
         let (ledger, token) = (node.ledger.clone(), token.clone());
@@ -228,6 +237,27 @@ async fn what_another_node_kills_dies_here_without_a_request() {
     until(|| !known.is_live()).await;
     assert_eq!(node.store.asked(), asked, "the feed told it");
     assert_eq!(node.status(&token).await, 401);
+}
+
+#[tokio::test]
+async fn s06_a_client_that_another_node_switched_off_gets_nothing_here_as_soon_as_it_is_heard_of() {
+    let node = Node::new().await;
+    let other = another_node(&node);
+    let mut status = 0;
+    for _ in 0..2 {
+        status = node.server.web(FOR_ITSELF).await.status.as_u16();
+    }
+    assert_eq!(status, 200, "the client is known by now");
+    let web = "web".parse().unwrap();
+    assert!(other.clients().disable(&web, true).await.unwrap());
+    for _ in 0..10_000 {
+        status = node.server.web(FOR_ITSELF).await.status.as_u16();
+        if status != 200 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(status, 401, "the feed told it");
 }
 
 fn another_node(node: &Node) -> AuthorizationServer {

@@ -504,6 +504,9 @@ async fn s06_a_revocation_while_a_token_is_checked_is_not_undone_by_the_cache() 
                     .body(Full::<Bytes>::default());
                 Answer::of(app.oneshot(request.unwrap()).await.unwrap()).await
             };
+            // The process knows the client already: a change that changes nothing makes it read it again.
+            let app = "app".parse().unwrap();
+            server.oauth.clients().disable(&app, false).await.unwrap();
             let pause = Pause::at(&store, Verb::Get, kind, When::After);
             let check = pause
                 .meets(&server, {
