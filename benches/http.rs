@@ -2,8 +2,10 @@
 //!
 //! `cargo bench --bench http --all-features`. Each case is a process of its own: one thread, axum over hyper, HTTP/1.1 with eight
 //! connections that stay open. `bare` reads the same form and answers JSON of the same size with the same headers; `memory` is the token
-//! endpoint with client credentials over the memory store. Cases take turns for several rounds; printed are the medians of the
-//! processor time for each request, the ratio, and by how many bytes the process grew for each token that it keeps.
+//! endpoint with client credentials over the memory store. Cases take turns for several rounds. `growing` keeps every token;
+//! `steady` is a server that has run for a while: before each round time goes on until the tokens of the round before have expired, and
+//! they are purged within it. Printed are the medians of the processor time for each request, the ratio, and by how many bytes the
+//! process grew for each token.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -23,7 +25,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, X_CONTENT_TYPE_OPT
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use tower_oauth::AuthorizationServer;
-use tower_oauth::types::{Client, GrantType, Secret};
+use tower_oauth::types::{Client, GrantType, ManualClock, Secret, Timestamp};
 
 const API: &str = "https://api.example";
 const FORM: &str = "grant_type=client_credentials&client_id=service&client_secret=dBjftJeZ4CVPmB92K27uhbUJU1p1rwW1gFWFOEjXkAB&scope=notes%3Aread";
@@ -47,8 +49,10 @@ fn serve(case: &str) {
         .unwrap();
     runtime.block_on(async {
         let app = match case {
-            "bare" => Router::new().route("/auth/token", post(bare)),
-            _ => memory().await,
+            "bare" => Router::new()
+                .route("/auth/token", post(bare))
+                .route("/later", get("later")),
+            _ => memory(case == "steady").await,
         };
         let app = app.route("/figures", get(figures));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -68,16 +72,24 @@ async fn bare(Form(form): Form<HashMap<String, String>>) -> impl IntoResponse {
     (headers, ANSWER)
 }
 
-async fn memory() -> Router {
+async fn memory(steady: bool) -> Router {
+    let clock = ManualClock::new(Timestamp::from_secs(1_795_348_800));
     let oauth = AuthorizationServer::builder("https://as.example")
         .resource(API, ["notes:read", "notes:write"])
+        .clock(clock.clone())
         .build()
         .unwrap();
     let secret = Secret::new("dBjftJeZ4CVPmB92K27uhbUJU1p1rwW1gFWFOEjXkAB");
     let service = Client::confidential("service".parse().unwrap(), &secret)
         .grant_types([GrantType::ClientCredentials]);
     oauth.clients().create(service).await.unwrap();
-    Router::new().fallback_service(oauth.service())
+    let later = async move || {
+        clock.advance(Duration::from_secs(if steady { 601 } else { 0 }));
+        "later"
+    };
+    Router::new()
+        .route("/later", get(later))
+        .fallback_service(oauth.service())
 }
 
 /// Nanoseconds on the processor, and bytes in memory, of this process.
@@ -115,12 +127,15 @@ impl Server {
         }
     }
 
-    fn figures(&mut self) -> (u64, u64) {
+    fn get(&mut self, path: &str) -> String {
         let connection = &mut self.connections[0];
-        connection
-            .write_all(b"GET /figures HTTP/1.1\r\nhost: as.example\r\n\r\n")
-            .unwrap();
-        let text = answer(connection);
+        let request = format!("GET {path} HTTP/1.1\r\nhost: as.example\r\n\r\n");
+        connection.write_all(request.as_bytes()).unwrap();
+        answer(connection)
+    }
+
+    fn figures(&mut self) -> (u64, u64) {
+        let text = self.get("/figures");
         let (processor, memory) = text.split_once(' ').unwrap();
         (processor.parse().unwrap(), memory.parse().unwrap())
     }
@@ -132,6 +147,7 @@ impl Server {
             FORM.len()
         );
         let (processor, memory) = self.figures();
+        self.get("/later");
         for _ in 0..REQUESTS / CONNECTIONS {
             for connection in &mut self.connections {
                 connection.write_all(request.as_bytes()).unwrap();
@@ -181,7 +197,8 @@ fn answer(connection: &mut TcpStream) -> String {
 }
 
 fn compare() {
-    let mut servers = ["bare", "memory"].map(|case| (case, Server::start(case), Vec::new()));
+    let mut servers =
+        ["bare", "steady", "growing"].map(|case| (case, Server::start(case), Vec::new()));
     for (_, server, _) in &mut servers {
         server.round(); // warms up
     }

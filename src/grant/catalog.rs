@@ -2,7 +2,7 @@
 
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
-use crate::types::{Client, ResourceUri, Scope};
+use crate::types::{Client, ResourceUri, Scope, ScopeToken};
 
 /// An API and the scopes that mean something to it.
 #[derive(Debug, Clone)]
@@ -67,19 +67,17 @@ impl Catalog {
         client: &Client,
     ) -> Result<(Scope, Vec<ResourceUri>), OAuthError> {
         let resources = self.known(&asked.resources)?;
-        let (all, allowed) = (self.scope(), client.allowed_scope());
+        let (has_scopes, allowed) = (self.has_scopes(), client.allowed_scope());
         let scope = match &asked.scope {
             // A server without scopes has nothing to name.
-            None if all.is_empty() => Scope::empty(),
+            None if !has_scopes => Scope::empty(),
             None => {
                 let default = self.default_scope.as_ref().or(allowed);
                 let default =
                     default.ok_or(invalid_scope("scope is missing, and there is no default"))?;
-                allowed
-                    .map_or_else(|| default.clone(), |allowed| default.intersection(allowed))
-                    .intersection(&all)
+                allowed.map_or_else(|| default.clone(), |allowed| default.intersection(allowed))
             }
-            Some(scope) if !all.contains_all(scope) => {
+            Some(scope) if !scope.iter().all(|token| self.has(token)) => {
                 return Err(invalid_scope("The scope is not known here"));
             }
             Some(scope) if allowed.is_some_and(|allowed| !allowed.contains_all(scope)) => {
@@ -90,7 +88,7 @@ impl Catalog {
             Some(scope) => scope.clone(),
         };
         let scope = self.understood(&scope, &resources);
-        if scope.is_empty() && !all.is_empty() {
+        if scope.is_empty() && has_scopes {
             return Err(invalid_scope(
                 "Nothing of the scope means anything to the resource",
             ));
@@ -151,17 +149,20 @@ impl Catalog {
         Ok(known)
     }
 
+    /// Whether there is such a scope.
+    fn has(&self, token: &ScopeToken) -> bool {
+        let mut all = self.resources.iter().map(|resource| &resource.scope);
+        self.general.contains(token) || all.any(|scope| scope.contains(token))
+    }
+
     /// The part of a scope that means something to these resources (RFC 8707 §2.2, RFC 9068 §2.2.3: MUST).
     fn understood(&self, scope: &Scope, resources: &[ResourceUri]) -> Scope {
-        let of = |resource: &&Resource| resources.contains(&resource.uri);
-        let understood = self
-            .resources
-            .iter()
-            .filter(of)
-            .fold(self.general.clone(), |all, resource| {
-                all.union(&resource.scope)
-            });
-        scope.intersection(&understood)
+        let by_one = |token: &ScopeToken| {
+            let mut all = self.resources.iter();
+            all.any(|resource| resource.scope.contains(token) && resources.contains(&resource.uri))
+        };
+        let understood = |token: &&ScopeToken| self.general.contains(token) || by_one(token);
+        scope.iter().filter(understood).cloned().collect()
     }
 }
 

@@ -24,28 +24,21 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct State {
     records: HashMap<Key, Entry>,
+    /// Of the few that have any.
+    owners: HashMap<Key, Vec<Owner>>,
     owned: BTreeSet<(Kind, Owner, Digest)>,
-    expiring: BTreeMap<Timestamp, BTreeSet<Key>>,
+    /// What ends when. Who is written again or removed is not looked for in here: an entry that does not agree with its record is stale.
+    expiring: BTreeMap<Timestamp, Vec<Key>>,
+    stale: usize,
     written: u64,
 }
 
-/// A record as it is kept: most have no owner, and all of them together are what the process grows by.
+/// A record as it is kept. A token is one of these and its place in `expiring`: that is what the process grows by.
 #[derive(Debug)]
 struct Entry {
-    value: Bytes,
+    value: Box<[u8]>,
     expires_at: Timestamp,
-    owners: Box<[Owner]>,
     version: Version,
-}
-
-impl Entry {
-    fn to_record(&self) -> (Record, Version) {
-        let record = Record {
-            owners: self.owners.to_vec(),
-            ..Record::new(self.value.clone(), self.expires_at)
-        };
-        (record, self.version)
-    }
 }
 
 impl MemoryStore {
@@ -72,40 +65,79 @@ impl Default for MemoryStore {
 }
 
 impl State {
+    fn read(&self, key: Key) -> Option<(Record, Version)> {
+        let entry = self.records.get(&key)?;
+        Some((self.record(key, entry), entry.version))
+    }
+
+    fn record(&self, key: Key, entry: &Entry) -> Record {
+        Record {
+            owners: self.owners.get(&key).cloned().unwrap_or_default(),
+            ..Record::new(Bytes::copy_from_slice(&entry.value), entry.expires_at)
+        }
+    }
+
     fn put(&mut self, key: Key, record: Record) -> Version {
-        self.take(key);
+        self.forget(key);
         self.written += 1;
         let version = Version::new(self.written);
-        let owners = record.owners.into_boxed_slice();
-        let owned = owners.iter().map(|owner| (key.kind, *owner, key.digest));
-        self.owned.extend(owned);
+        if !record.owners.is_empty() {
+            let owned = record.owners.iter();
+            self.owned
+                .extend(owned.map(|owner| (key.kind, *owner, key.digest)));
+            self.owners.insert(key, record.owners);
+        }
         let expires_at = record.expires_at;
         if expires_at < Timestamp::MAX {
-            self.expiring.entry(expires_at).or_default().insert(key);
+            self.expiring.entry(expires_at).or_default().push(key);
         }
         let entry = Entry {
-            value: record.value,
+            value: Vec::from(record.value).into_boxed_slice(),
             expires_at,
-            owners,
             version,
         };
         self.records.insert(key, entry);
         version
     }
 
-    fn take(&mut self, key: Key) -> Option<Entry> {
-        let entry = self.records.remove(&key)?;
-        for owner in &entry.owners {
-            self.owned.remove(&(key.kind, *owner, key.digest));
-        }
-        if let Some(keys) = self.expiring.get_mut(&entry.expires_at) {
-            keys.remove(&key);
-            if keys.is_empty() {
-                self.expiring.remove(&entry.expires_at);
-            }
-        }
-        Some(entry)
+    fn take(&mut self, key: Key) -> Option<Record> {
+        let record = self.read(key)?.0;
+        self.forget(key);
+        Some(record)
     }
+
+    fn forget(&mut self, key: Key) {
+        let Some(entry) = self.records.remove(&key) else {
+            return;
+        };
+        for owner in self.owners.remove(&key).unwrap_or_default() {
+            self.owned.remove(&(key.kind, owner, key.digest));
+        }
+        if entry.expires_at < Timestamp::MAX {
+            self.stale += 1;
+            self.sweep();
+        }
+    }
+
+    /// Leaves no more stale entries than there are records.
+    fn sweep(&mut self) {
+        if self.stale <= self.records.len().max(1024) {
+            return;
+        }
+        let records = &self.records;
+        self.expiring.retain(|ends, keys| {
+            keys.retain(|key| ends_at(records, *key) == Some(*ends));
+            keys.sort_unstable();
+            keys.dedup();
+            keys.shrink_to_fit();
+            !keys.is_empty()
+        });
+        self.stale = 0;
+    }
+}
+
+fn ends_at(records: &HashMap<Key, Entry>, key: Key) -> Option<Timestamp> {
+    records.get(&key).map(|entry| entry.expires_at)
 }
 
 impl Store for MemoryStore {
@@ -127,7 +159,7 @@ impl Store for MemoryStore {
     }
 
     async fn get(&self, key: Key) -> Result<Option<(Record, Version)>, StoreError> {
-        Ok(self.lock()?.records.get(&key).map(Entry::to_record))
+        Ok(self.lock()?.read(key))
     }
 
     async fn replace(
@@ -138,10 +170,10 @@ impl Store for MemoryStore {
     ) -> Result<Replace, StoreError> {
         let mut state = self.lock()?;
         let stands = state.records.get(&key);
-        let Some(stands) = stands.filter(|stands| stands.version == read) else {
+        if stands.is_none_or(|stands| stands.version != read) {
             return Ok(Replace::Changed);
-        };
-        let owners = stands.owners.to_vec();
+        }
+        let owners = state.owners.get(&key).cloned().unwrap_or_default();
         let announce = record.announce;
         let version = state.put(key, Record { owners, ..record });
         if announce {
@@ -156,7 +188,7 @@ impl Store for MemoryStore {
         if record.is_some() {
             self.feed.announce([key])?;
         }
-        Ok(record.map(|entry| entry.to_record().0))
+        Ok(record)
     }
 
     async fn list(&self, listing: Listing) -> Result<Page, StoreError> {
@@ -189,15 +221,19 @@ impl Store for MemoryStore {
         let mut state = self.lock()?;
         let mut forgotten = 0;
         while forgotten < limit {
-            let Some(key) = state
-                .expiring
-                .range(..=now)
-                .find_map(|(_, keys)| keys.first().copied())
-            else {
+            let Some(mut due) = state.expiring.first_entry().filter(|due| *due.key() <= now) else {
                 break;
             };
-            state.take(key);
-            forgotten += 1;
+            let ends = *due.key();
+            let Some(key) = due.get_mut().pop() else {
+                due.remove();
+                continue;
+            };
+            if ends_at(&state.records, key) == Some(ends) {
+                state.forget(key);
+                forgotten += 1;
+            }
+            state.stale = state.stale.saturating_sub(1);
         }
         Ok(forgotten)
     }
