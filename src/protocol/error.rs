@@ -204,8 +204,11 @@ impl From<RandomnessUnavailable> for OAuthError {
 /// A JSON answer that nobody may keep (RFC 6749 §5.1).
 pub(crate) fn json(status: StatusCode, body: &impl serde::Serialize) -> Response<Bytes> {
     // Everything that is written here is made of strings, numbers and lists, which always have a JSON form.
-    let body = serde_json::to_vec(body).unwrap_or_else(|_| b"{}".to_vec());
-    let mut response = Response::new(Bytes::from(body));
+    let mut text = Vec::with_capacity(256);
+    if serde_json::to_writer(&mut text, body).is_err() {
+        text = b"{}".to_vec();
+    }
+    let mut response = Response::new(Bytes::from(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -84,11 +84,11 @@ impl<'a> Form<'a> {
 
 /// `+` is a space, `%XX` a byte, the whole UTF-8 without NUL (RFC 6749, appendix B); nothing is guessed.
 pub(crate) fn decode(text: &[u8]) -> Option<Cow<'_, str>> {
+    if !text.iter().any(|byte| matches!(byte, b'+' | b'%' | 0)) {
+        return std::str::from_utf8(text).ok().map(Cow::Borrowed);
+    }
     if text.contains(&0) {
         return None;
-    }
-    if !text.iter().any(|byte| matches!(byte, b'+' | b'%')) {
-        return std::str::from_utf8(text).ok().map(Cow::Borrowed);
     }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.iter();

@@ -193,23 +193,31 @@ async fn collect(body: impl http_body::Body, limit: usize) -> Result<Bytes, OAut
     if body.size_hint().lower() > limit as u64 {
         return Err(OAuthError::too_large());
     }
-    let mut bytes = BytesMut::new();
+    let mut whole = Bytes::new();
+    let mut pieces = BytesMut::new();
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         let frame =
             frame.map_err(|_| OAuthError::invalid_request("The request body could not be read"))?;
         let Ok(mut data) = frame.into_data() else {
             continue;
         };
-        if bytes.len() + data.remaining() > limit {
+        if whole.len() + pieces.len() + data.remaining() > limit {
             return Err(OAuthError::too_large());
         }
-        while data.has_remaining() {
-            let chunk = data.chunk();
-            bytes.extend_from_slice(chunk);
-            data.advance(chunk.len());
+        // Most bodies come in one piece, which is taken as it is.
+        let piece = data.copy_to_bytes(data.remaining());
+        if whole.is_empty() && pieces.is_empty() {
+            whole = piece;
+        } else {
+            pieces.extend_from_slice(&mem::take(&mut whole));
+            pieces.extend_from_slice(&piece);
         }
     }
-    Ok(bytes.freeze())
+    Ok(if pieces.is_empty() {
+        whole
+    } else {
+        pieces.freeze()
+    })
 }
 
 pin_project! {

@@ -250,9 +250,9 @@ fn check_version(value: &[u8]) -> Result<(), StoreError> {
 /// A record as the store keeps it, with the members that are not known of what stands there.
 fn write<T: Stored>(record: T, stands: &[u8]) -> Result<Record, StoreError> {
     let (expires_at, owners, announce) = (record.expires_at(), record.owners(), record.announce());
-    let mut value = PREFIX.to_vec();
-    let comma = value.len() - 1;
-    value.truncate(comma);
+    let comma = PREFIX.len() - 1;
+    let mut value = Vec::with_capacity(512);
+    value.extend_from_slice(PREFIX.get(..comma).unwrap_or_default());
     serde_json::to_writer(&mut value, &T::Form::from(record)).map_err(StoreError::new)?;
     if let Some(brace) = value.get_mut(comma) {
         *brace = b','; // the record's own opening brace: its members follow the version
