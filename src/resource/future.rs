@@ -33,8 +33,9 @@ pin_project! {
         S: Service<Request<ReqBody>>,
     {
         Forward { #[pin] inner: S::Future },
-        Wait { verdict: BoxFuture<Verdict>, parked: Option<Parked<S, ReqBody>> },
-        Ours { response: Option<Response<Bytes>> },
+        // Boxed: rare beside the first, which is moved about as often as the stack is deep, and should be no larger than it must.
+        Wait { verdict: BoxFuture<Verdict>, parked: Option<Box<Parked<S, ReqBody>>> },
+        Ours { response: Option<Box<Response<Bytes>>> },
     }
 }
 
@@ -59,7 +60,7 @@ where
         Self {
             state: State::Wait {
                 verdict,
-                parked: Some(parked),
+                parked: Some(Box::new(parked)),
             },
         }
     }
@@ -67,7 +68,7 @@ where
     pub(crate) fn ours(response: Response<Bytes>) -> Self {
         Self {
             state: State::Ours {
-                response: Some(response),
+                response: Some(Box::new(response)),
             },
         }
     }
@@ -126,7 +127,7 @@ where
                 }
             }
             Err(refusal) => State::Ours {
-                response: Some(self.refuse(refusal)),
+                response: Some(Box::new(self.refuse(refusal))),
             },
         }
     }
