@@ -78,7 +78,7 @@ async fn ask_host(server: &Inner, waiting: &Waiting, request: &Request<Bytes>) -
         return Decision::Deny;
     };
     let (parts, ()) = request_parts(request).into_parts();
-    interaction.decide(&waiting.pending(), &parts).await
+    interaction.decide(&waiting.pending(server), &parts).await
 }
 
 /// The parts of a request for the host to read.
@@ -133,6 +133,9 @@ async fn answered(
 /// Does what was decided.
 pub(crate) async fn settle(server: &Inner, waiting: Waiting, decision: Decision, by: By) -> Answer {
     match decision {
+        Decision::Ask(_) | Decision::Approve(_) | Decision::Deny if waiting.is_refused() => {
+            refused(server, waiting).await
+        }
         Decision::Login => match &server.config.login_path {
             Some(path) => {
                 let query = url::form_urlencoded::Serializer::new(String::new())
@@ -151,9 +154,29 @@ pub(crate) async fn settle(server: &Inner, waiting: Waiting, decision: Decision,
         Decision::Deny => deny(server, waiting, by).await,
         Decision::Respond(response) => response.map(Body::into_bytes).into(),
         Decision::Forward if by == (By::Host { can_forward: true }) => {
-            Answer::Forward(Box::new(waiting.pending()))
+            Answer::Forward(Box::new(waiting.pending(server)))
         }
         Decision::Forward => see_other(&server.resume_path(waiting.id.expose())).into(),
+    }
+}
+
+/// Somebody is signed in, or the host has said that nobody need be: the client is told what was wrong with its request.
+async fn refused(server: &Inner, mut waiting: Waiting) -> Answer {
+    match waiting.close(server).await {
+        Ok(true) => {}
+        Ok(false) => return page_decided().into(),
+        Err(error) => return waiting.refuse(server, &error),
+    }
+    match (waiting.address(server), &waiting.read.record.flow) {
+        (
+            Some(address),
+            Flow::Refused {
+                error,
+                error_description,
+                ..
+            },
+        ) => address.refused(error, error_description).into(),
+        _ => page_decided().into(),
     }
 }
 
@@ -190,6 +213,7 @@ pub(crate) async fn approve(
     };
     match asked.flow.clone() {
         Flow::Code { .. } => approve_code(server, waiting, approved, by_page).await,
+        Flow::Refused { .. } => refused(server, waiting).await,
         Flow::Device { device, .. } => {
             let done = (
                 "Device connected",
@@ -268,24 +292,10 @@ async fn deny(server: &Inner, mut waiting: Waiting, by: By) -> Answer {
         Ok(false) => return page_decided().into(),
         Err(error) => return waiting.refuse(server, &error),
     }
-    let Flow::Code {
-        redirect_uri,
-        state,
-        ..
-    } = &waiting.read.record.flow
-    else {
-        return page_decided().into();
-    };
-    let (issuer, client) = (&server.config.issuer, &waiting.client);
-    let address = Address {
-        issuer,
-        client,
-        redirect_uri,
-        state: state.as_deref(),
-    };
-    match by {
-        By::Owner => address.denied().into(),
-        By::Host { .. } => address.error(&DENIED).into(),
+    match (waiting.address(server), by) {
+        (Some(address), By::Owner) => address.denied().into(),
+        (Some(address), By::Host { .. }) => address.error(&DENIED).into(),
+        (None, _) => page_decided().into(),
     }
 }
 
