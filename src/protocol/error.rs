@@ -31,6 +31,8 @@ pub(crate) enum ErrorCode {
     ExpiredToken,
     InvalidRedirectUri,
     InvalidClientMetadata,
+    InvalidSoftwareStatement,
+    UnapprovedSoftwareStatement,
     InvalidToken,
     /// No token was sent: a challenge without an error code (RFC 6750 §3.1).
     MissingToken,
@@ -55,6 +57,8 @@ impl ErrorCode {
             Self::ExpiredToken => "expired_token",
             Self::InvalidRedirectUri => "invalid_redirect_uri",
             Self::InvalidClientMetadata => "invalid_client_metadata",
+            Self::InvalidSoftwareStatement => "invalid_software_statement",
+            Self::UnapprovedSoftwareStatement => "unapproved_software_statement",
             Self::InvalidToken | Self::MissingToken => "invalid_token",
         }
     }

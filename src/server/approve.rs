@@ -13,10 +13,11 @@ use super::waiting::Waiting;
 use super::{Answer, AuthorizationServer, Inner};
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
+use crate::store::{StoreError, client_digest};
 use crate::types::record::{
     Approved, Code, CodeState, Device, DeviceState, Flow, InteractionState,
 };
-use crate::types::{Body, Digest, Secret};
+use crate::types::{Body, Client, ClientId, Digest, Secret, Subject};
 
 /// On whose word a request is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,6 +197,15 @@ pub(crate) async fn approve(
         Ok(epoch) => epoch,
         Err(error) => return waiting.refuse(server, &OAuthError::unavailable(error)),
     };
+    match is_client(server, &approval.subject).await {
+        Ok(false) => {}
+        Ok(true) => {
+            tracing::error!(client_id = %approval.subject, "a person has the name of a client: their tokens would be taken for each other");
+            let text = "The server cannot name this person";
+            return waiting.refuse(server, &OAuthError::new(ErrorCode::ServerError, text));
+        }
+        Err(error) => return waiting.refuse(server, &error.into()),
+    }
     let scope = approval.scope.map_or_else(
         || asked.scope.clone(),
         |scope| asked.scope.intersection(&scope),
@@ -225,6 +235,22 @@ pub(crate) async fn approve(
                 .into()
         }
     }
+}
+
+/// RFC 9700 §4.15: MUST. The `sub` of a client that speaks for itself is its id, so nobody is approved for who is named like one.
+async fn is_client(server: &Inner, subject: &Subject) -> Result<bool, StoreError> {
+    let name = subject.as_str();
+    let Ok(id) = name.parse::<ClientId>() else {
+        return Ok(false);
+    };
+    if ClientId::is_generated(name) {
+        return Ok(true);
+    }
+    let client = server
+        .records
+        .load::<Client>(client_digest(&id), server.now())
+        .await?;
+    Ok(client.is_some())
 }
 
 /// What decides is the interaction's step to decided; the code is made after it.

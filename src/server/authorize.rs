@@ -16,7 +16,8 @@ use crate::protocol::form::Form;
 use crate::store::client_digest;
 use crate::types::record::{Flow, Interaction, InteractionState};
 use crate::types::{
-    Client, ClientId, CodeChallenge, GrantType, RedirectUri, RegisteredBy, ResourceUri, Scope, Secret,
+    Client, ClientId, CodeChallenge, GrantType, RedirectUri, RegisteredBy, ResourceUri, Scope,
+    Secret,
 };
 
 /// The longest `state` that is carried; longer ones are refused, never cut.

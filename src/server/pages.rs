@@ -210,8 +210,8 @@ mod tests {
     use sha2::{Digest as _, Sha256};
 
     use super::{Asked, Consent, DeviceCode, Leaving, Link, Message, respond, words};
-    use std::time::Duration;
     use crate::types::RedirectUri;
+    use std::time::Duration;
 
     const HOSTILE: [&str; 5] = [
         "\"><script>alert(1)</script>",
