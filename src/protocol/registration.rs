@@ -233,7 +233,7 @@ pub(crate) fn software_statement(members: &Map<String, Value>) -> Result<Option<
 
 /// Members that are given back as they came, if they have the right form (RFC 7591 §2, §2.2).
 fn kept(members: Map<String, Value>) -> Result<Map<String, Value>, OAuthError> {
-    let mut kept = Map::new();
+    let (mut kept, mut seen) = (Map::new(), HashSet::new());
     for (name, value) in members {
         let plain = name.split('#').next().unwrap_or_default();
         let fits = match plain {
@@ -255,6 +255,11 @@ fn kept(members: Map<String, Value>) -> Result<Map<String, Value>, OAuthError> {
             "jwks" => value.get("keys").is_some_and(Value::is_array),
             _ => continue,
         };
+        // RFC 7591 §2.2: the case of a language tag has no meaning.
+        let tag = name.get(plain.len()..).unwrap_or_default();
+        if !seen.insert(format!("{plain}{}", tag.to_ascii_lowercase())) {
+            return Err(invalid("A member is repeated in the same language"));
+        }
         // Some clients send null for what they do not have; it is as absent.
         match (fits, value.is_null()) {
             (_, true) => {}
