@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod absent;
 mod advertised;
 mod authorization_errors;
 mod authorize;
@@ -16,9 +17,11 @@ mod client_metadata;
 mod code;
 mod confusion;
 mod consent;
+mod consent_details;
 mod cors;
 mod crash;
 mod device;
+mod documented;
 mod durable;
 mod endpoints_layer;
 mod hooked;
