@@ -321,6 +321,44 @@ mod tests {
     }
 
     #[test]
+    fn s14_nothing_but_https_is_linked_to_and_no_address_leaves_its_attribute() {
+        for text in [
+            "javascript:alert(1)",
+            "http://x.example/",
+            "//x.example/",
+            "https:x",
+            "HTTPS://x.example",
+            "data:,x",
+            "",
+        ] {
+            assert!(Link::new("Website", text).is_none(), "{text}");
+        }
+        let hostile = "https://x.example/\"><script>alert(1)</script>'";
+        let mut page = consent("x", device("x"));
+        page.links = Link::new("Website", hostile).into_iter().collect();
+        let page = respond(StatusCode::OK, &page);
+        assert!(html(&page).contains("<a href=\"https://x.example/&#34;&#62;&#60;script"));
+        assert!(!html(&page).contains("<script") && !html(&page).contains('\''));
+    }
+
+    #[test]
+    fn times_are_said_in_the_largest_unit_of_which_there_are_two() {
+        for (seconds, said) in [
+            (0, "0 seconds"),
+            (1, "1 second"),
+            (119, "119 seconds"),
+            (120, "2 minutes"),
+            (121, "3 minutes"),
+            (3600, "60 minutes"),
+            (7200, "2 hours"),
+            (24 * 3600, "24 hours"),
+            (90 * 24 * 3600, "90 days"),
+        ] {
+            assert_eq!(words(Duration::from_secs(seconds)), said);
+        }
+    }
+
+    #[test]
     fn s14_the_page_before_an_error_goes_on_leads_to_the_redirect_uri_alone() {
         let app = uri("https://app.example/cb?x=1");
         let page = Leaving {

@@ -281,3 +281,30 @@ pub(crate) struct ClientDedupe {
 pub(crate) struct ServerKey {
     pub(crate) key: Digest,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::Code;
+
+    // req: 9700-4.8.2-1, 7636-PROJ-1
+    #[test]
+    fn rfc9700_4_8_2_there_is_no_record_of_a_code_without_a_challenge() {
+        let challenge = "kj6EpUHcHNLovRS2MBmyXh3DG-X5wwG4xn21qr77nAw";
+        let approved = json!({"subject": "alice", "scope": "", "resources": [], "client_epoch": 0, "subject_epoch": 0});
+        let code = |challenge: Value| {
+            json!({
+                "client_id": "app", "redirect_uri": "https://app.example/cb", "redirect_uri_was_named": true,
+                "challenge": challenge, "approved": approved, "expires_at": 1, "state": "live",
+            })
+        };
+        assert!(serde_json::from_value::<Code>(code(challenge.into())).is_ok());
+        let mut without = code(Value::Null);
+        for none in [Value::Null, "".into(), "plain".into()] {
+            assert!(serde_json::from_value::<Code>(code(none)).is_err());
+        }
+        without.as_object_mut().unwrap().remove("challenge");
+        assert!(serde_json::from_value::<Code>(without).is_err());
+    }
+}

@@ -34,6 +34,7 @@ mod introspect;
 mod kept;
 mod layers;
 mod lifetimes;
+mod matrices;
 mod metadata;
 mod mounts;
 mod mounts_tonic;
