@@ -89,8 +89,15 @@
 //!
 //! # Sizes of what is issued
 //!
-//! Access tokens 47 characters, refresh tokens 95, codes and device codes 43, client identifiers at most 64 and client secrets 43
-//! (RFC 6749 §2.2, §4.1.2 and §5.1 ask servers to say so). All are letters, digits, `-` and `_`.
+//! Access tokens 47 characters, refresh tokens 95, codes and device codes 43, user codes 9 with their dash, client identifiers at most
+//! 64 and client secrets 43 (RFC 6749 §2.2, §4.1.2 and §5.1 ask servers to say so). All are letters, digits, `-` and `_`.
+//!
+//! # Scope
+//!
+//! The scopes of a server are those of its resources (`resource`) and those that belong to none (`scopes`); the metadata lists them as
+//! `scopes_supported`. A request without a scope gets the `default_scope`, cut to what its client may have; if none is set, what its
+//! client was registered with, and if that was not limited either, `invalid_scope` (RFC 6749 §3.3 asks servers to say so). What is
+//! asked for beyond what there is, or what the client may have, is `invalid_scope` too.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "server")]

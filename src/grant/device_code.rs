@@ -108,6 +108,7 @@ mod tests {
             client_id: "tv".parse().unwrap(),
             scope: Scope::empty(),
             resources: vec![],
+            asked: None,
             expires_at: at(600),
             state,
         }

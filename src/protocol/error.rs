@@ -31,6 +31,8 @@ pub(crate) enum ErrorCode {
     ExpiredToken,
     InvalidRedirectUri,
     InvalidClientMetadata,
+    InvalidSoftwareStatement,
+    UnapprovedSoftwareStatement,
     InvalidToken,
     /// No token was sent: a challenge without an error code (RFC 6750 §3.1).
     MissingToken,
@@ -55,6 +57,8 @@ impl ErrorCode {
             Self::ExpiredToken => "expired_token",
             Self::InvalidRedirectUri => "invalid_redirect_uri",
             Self::InvalidClientMetadata => "invalid_client_metadata",
+            Self::InvalidSoftwareStatement => "invalid_software_statement",
+            Self::UnapprovedSoftwareStatement => "unapproved_software_statement",
             Self::InvalidToken | Self::MissingToken => "invalid_token",
         }
     }
@@ -236,6 +240,31 @@ impl fmt::Display for Causes<'_> {
 #[cfg(test)]
 mod tests {
     use super::{ErrorCode, OAuthError};
+
+    /// All codes, as they stand in `as_str`.
+    fn codes() -> Vec<&'static str> {
+        let (_, table) = include_str!("error.rs").split_once("fn as_str").unwrap();
+        let (table, _) = table.split_once("\n    }\n").unwrap();
+        let code = |line: &'static str| line.split_once("=> \"")?.1.split('"').next();
+        table.lines().filter_map(code).collect()
+    }
+
+    // req: 6749-8.5-1, err-6749-5873
+    #[test]
+    fn rfc6749_8_5_every_code_fits_the_grammar_and_is_one_of_the_standards() {
+        // RFC 6749 §4.1.2.1, §5.2 and §11.4.1, RFC 6750 §3.1, RFC 7591 §3.2.2, RFC 8628 §3.5, RFC 8707 §2.
+        let known = "invalid_request unauthorized_client access_denied unsupported_response_type invalid_scope server_error \
+            temporarily_unavailable invalid_client invalid_grant unsupported_grant_type invalid_token insufficient_scope \
+            unsupported_token_type invalid_redirect_uri invalid_client_metadata invalid_software_statement \
+            unapproved_software_statement authorization_pending slow_down expired_token invalid_target";
+        let known: Vec<_> = known.split_whitespace().collect();
+        assert!(codes().len() >= 19, "{:?}", codes());
+        for code in codes() {
+            let fits = |byte: u8| matches!(byte, 0x20..=0x21 | 0x23..=0x5B | 0x5D..=0x7E);
+            assert!(!code.is_empty() && code.bytes().all(fits), "{code}");
+            assert!(known.contains(&code), "{code}");
+        }
+    }
 
     // req: 6749-5.2-1, 6749-5.2-2, 6749-5.2-13, 6749-5.1-6
     #[test]

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -51,10 +53,8 @@ const fn invalid(description: &'static str) -> OAuthError {
 }
 
 impl ClientMetadata {
-    /// Reads a registration request: one JSON object without repeated members.
-    pub(crate) fn parse(body: &[u8]) -> Result<Self, OAuthError> {
-        let Object(members) = serde_json::from_slice(body)
-            .map_err(|_| invalid("The body is not one JSON object without repeated members"))?;
+    /// Reads the members of a registration request.
+    pub(crate) fn read(members: Map<String, Value>) -> Result<Self, OAuthError> {
         if members.contains_key("jwks") && members.contains_key("jwks_uri") {
             return Err(invalid("jwks and jwks_uri are both present")); // RFC 7591 §2: MUST NOT
         }
@@ -171,6 +171,11 @@ impl ClientMetadata {
         )
     }
 
+    /// Keeps a statement that was believed, to give it back unmodified (RFC 7591 §3.2.1: MUST).
+    pub(crate) fn keep_software_statement(&mut self, statement: Value) {
+        self.kept.insert("software_statement".into(), statement);
+    }
+
     /// What the store keeps beside the members that the server acts on.
     pub(crate) fn kept(&self) -> Map<String, Value> {
         let mut kept = self.kept.clone();
@@ -182,9 +187,53 @@ impl ClientMetadata {
     }
 }
 
+/// A registration request: one JSON object without repeated members.
+pub(crate) fn parse(body: &[u8]) -> Result<Map<String, Value>, OAuthError> {
+    let Object(members) = serde_json::from_slice(body)
+        .map_err(|_| invalid("The body is not one JSON object without repeated members"))?;
+    Ok(members)
+}
+
+/// The software statement of a request, if it has one: a JWT that is signed or MACed and says who made it (RFC 7591 §2.3: MUST). Whether
+/// it holds is not looked at.
+pub(crate) fn software_statement(members: &Map<String, Value>) -> Result<Option<&str>, OAuthError> {
+    let invalid = || {
+        OAuthError::new(
+            ErrorCode::InvalidSoftwareStatement,
+            "The software_statement is no signed JWT with iss",
+        )
+    };
+    let statement = match members.get("software_statement") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(statement) => statement.as_str().ok_or_else(invalid)?,
+    };
+    let parts: Vec<_> = statement.split('.').collect();
+    let [header, claims, signature] = parts.as_slice() else {
+        return Err(invalid());
+    };
+    let object = |part: &str| -> Option<Map<String, Value>> {
+        let json = URL_SAFE_NO_PAD.decode(part).ok()?;
+        serde_json::from_slice::<Object>(&json)
+            .ok()
+            .map(|Object(members)| members)
+    };
+    let algorithm =
+        object(header).and_then(|header| header.get("alg")?.as_str().map(ToOwned::to_owned));
+    let is_signed = algorithm
+        .is_some_and(|name| !name.is_empty() && !name.eq_ignore_ascii_case("none"))
+        && !signature.is_empty();
+    let has_issuer =
+        object(claims).is_some_and(|claims| claims.get("iss").is_some_and(Value::is_string));
+    if is_signed && has_issuer {
+        Ok(Some(statement))
+    } else {
+        Err(invalid())
+    }
+}
+
 /// Members that are given back as they came, if they have the right form (RFC 7591 §2, §2.2).
 fn kept(members: Map<String, Value>) -> Result<Map<String, Value>, OAuthError> {
-    let mut kept = Map::new();
+    let (mut kept, mut seen) = (Map::new(), HashSet::new());
     for (name, value) in members {
         let plain = name.split('#').next().unwrap_or_default();
         let fits = match plain {
@@ -206,6 +255,11 @@ fn kept(members: Map<String, Value>) -> Result<Map<String, Value>, OAuthError> {
             "jwks" => value.get("keys").is_some_and(Value::is_array),
             _ => continue,
         };
+        // RFC 7591 §2.2: the case of a language tag has no meaning.
+        let tag = name.get(plain.len()..).unwrap_or_default();
+        if !seen.insert(format!("{plain}{}", tag.to_ascii_lowercase())) {
+            return Err(invalid("A member is repeated in the same language"));
+        }
         // Some clients send null for what they do not have; it is as absent.
         match (fits, value.is_null()) {
             (_, true) => {}
@@ -303,7 +357,7 @@ impl<'a> ClientInformation<'a> {
         Self {
             client_id: &client.client_id,
             client_secret: secret.map(Secret::expose),
-            client_secret_expires_at: secret.map(|_| 0),
+            client_secret_expires_at: secret.map(|_| expires_at(client)),
             client_id_issued_at: client.client_id_issued_at,
             client_name: client.client_name(),
             redirect_uris: &client.redirect_uris,
@@ -319,9 +373,18 @@ impl<'a> ClientInformation<'a> {
     }
 }
 
+/// 0 is never (RFC 7591 §3.2.1).
+fn expires_at(client: &Client) -> u64 {
+    let secret = client.secret.as_ref();
+    secret
+        .map(|secret| secret.expires_at)
+        .filter(|at| *at != Timestamp::MAX)
+        .map_or(0, Timestamp::as_secs)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{AuthMethod, ClientMetadata};
+    use super::{AuthMethod, ClientMetadata, parse};
     use crate::protocol::error::{ErrorCode, OAuthError};
     use crate::types::GrantType;
 
@@ -332,7 +395,7 @@ mod tests {
     ];
 
     fn register(json: &str) -> Result<ClientMetadata, OAuthError> {
-        ClientMetadata::parse(json.as_bytes())?.decide(ALLOWED, &"a b".parse().unwrap())
+        ClientMetadata::read(parse(json.as_bytes())?)?.decide(ALLOWED, &"a b".parse().unwrap())
     }
 
     fn refused(json: &str) -> ErrorCode {

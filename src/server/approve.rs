@@ -13,10 +13,11 @@ use super::waiting::Waiting;
 use super::{Answer, AuthorizationServer, Inner};
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
+use crate::store::{StoreError, client_digest};
 use crate::types::record::{
     Approved, Code, CodeState, Device, DeviceState, Flow, InteractionState,
 };
-use crate::types::{Body, Digest, Secret};
+use crate::types::{Body, Client, ClientId, Digest, Secret, Subject};
 
 /// On whose word a request is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +79,7 @@ async fn ask_host(server: &Inner, waiting: &Waiting, request: &Request<Bytes>) -
         return Decision::Deny;
     };
     let (parts, ()) = request_parts(request).into_parts();
-    interaction.decide(&waiting.pending(), &parts).await
+    interaction.decide(&waiting.pending(server), &parts).await
 }
 
 /// The parts of a request for the host to read.
@@ -133,6 +134,9 @@ async fn answered(
 /// Does what was decided.
 pub(crate) async fn settle(server: &Inner, waiting: Waiting, decision: Decision, by: By) -> Answer {
     match decision {
+        Decision::Ask(_) | Decision::Approve(_) | Decision::Deny if waiting.is_refused() => {
+            refused(server, waiting).await
+        }
         Decision::Login => match &server.config.login_path {
             Some(path) => {
                 let query = url::form_urlencoded::Serializer::new(String::new())
@@ -151,9 +155,29 @@ pub(crate) async fn settle(server: &Inner, waiting: Waiting, decision: Decision,
         Decision::Deny => deny(server, waiting, by).await,
         Decision::Respond(response) => response.map(Body::into_bytes).into(),
         Decision::Forward if by == (By::Host { can_forward: true }) => {
-            Answer::Forward(Box::new(waiting.pending()))
+            Answer::Forward(Box::new(waiting.pending(server)))
         }
         Decision::Forward => see_other(&server.resume_path(waiting.id.expose())).into(),
+    }
+}
+
+/// Somebody is signed in, or the host has said that nobody need be: the client is told what was wrong with its request.
+async fn refused(server: &Inner, mut waiting: Waiting) -> Answer {
+    match waiting.close(server).await {
+        Ok(true) => {}
+        Ok(false) => return page_decided().into(),
+        Err(error) => return waiting.refuse(server, &error),
+    }
+    match (waiting.address(server), &waiting.read.record.flow) {
+        (
+            Some(address),
+            Flow::Refused {
+                error,
+                error_description,
+                ..
+            },
+        ) => address.refused(error, error_description).into(),
+        _ => page_decided().into(),
     }
 }
 
@@ -173,6 +197,15 @@ pub(crate) async fn approve(
         Ok(epoch) => epoch,
         Err(error) => return waiting.refuse(server, &OAuthError::unavailable(error)),
     };
+    match is_client(server, &approval.subject).await {
+        Ok(false) => {}
+        Ok(true) => {
+            tracing::error!(client_id = %approval.subject, "a person has the name of a client: their tokens would be taken for each other");
+            let text = "The server cannot name this person";
+            return waiting.refuse(server, &OAuthError::new(ErrorCode::ServerError, text));
+        }
+        Err(error) => return waiting.refuse(server, &error.into()),
+    }
     let scope = approval.scope.map_or_else(
         || asked.scope.clone(),
         |scope| asked.scope.intersection(&scope),
@@ -190,6 +223,7 @@ pub(crate) async fn approve(
     };
     match asked.flow.clone() {
         Flow::Code { .. } => approve_code(server, waiting, approved, by_page).await,
+        Flow::Refused { .. } => refused(server, waiting).await,
         Flow::Device { device, .. } => {
             let done = (
                 "Device connected",
@@ -201,6 +235,22 @@ pub(crate) async fn approve(
                 .into()
         }
     }
+}
+
+/// RFC 9700 §4.15: MUST. The `sub` of a client that speaks for itself is its id, so nobody is approved for who is named like one.
+async fn is_client(server: &Inner, subject: &Subject) -> Result<bool, StoreError> {
+    let name = subject.as_str();
+    let Ok(id) = name.parse::<ClientId>() else {
+        return Ok(false);
+    };
+    if ClientId::is_generated(name) {
+        return Ok(true);
+    }
+    let client = server
+        .records
+        .load::<Client>(client_digest(&id), server.now())
+        .await?;
+    Ok(client.is_some())
 }
 
 /// What decides is the interaction's step to decided; the code is made after it.
@@ -268,24 +318,10 @@ async fn deny(server: &Inner, mut waiting: Waiting, by: By) -> Answer {
         Ok(false) => return page_decided().into(),
         Err(error) => return waiting.refuse(server, &error),
     }
-    let Flow::Code {
-        redirect_uri,
-        state,
-        ..
-    } = &waiting.read.record.flow
-    else {
-        return page_decided().into();
-    };
-    let (issuer, client) = (&server.config.issuer, &waiting.client);
-    let address = Address {
-        issuer,
-        client,
-        redirect_uri,
-        state: state.as_deref(),
-    };
-    match by {
-        By::Owner => address.denied().into(),
-        By::Host { .. } => address.error(&DENIED).into(),
+    match (waiting.address(server), by) {
+        (Some(address), By::Owner) => address.denied().into(),
+        (Some(address), By::Host { .. }) => address.error(&DENIED).into(),
+        (None, _) => page_decided().into(),
     }
 }
 

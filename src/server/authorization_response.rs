@@ -52,6 +52,11 @@ impl<'a> Address<'a> {
         ])
     }
 
+    /// What was wrong with a request whose owner has signed in meanwhile; it is in the log already.
+    pub(crate) fn refused(&self, error: &str, error_description: &str) -> Response<Bytes> {
+        self.send(&[("error", error), ("error_description", error_description)])
+    }
+
     /// An error response (RFC 6749 §4.1.2.1), before the owner has decided anything. The address of a client that registered itself is
     /// shown before anybody is sent there (RFC 9700 §4.11.2).
     pub(crate) fn error(&self, error: &OAuthError) -> Response<Bytes> {

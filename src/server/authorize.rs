@@ -15,7 +15,10 @@ use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
 use crate::store::client_digest;
 use crate::types::record::{Flow, Interaction, InteractionState};
-use crate::types::{Client, ClientId, CodeChallenge, GrantType, RedirectUri, Secret};
+use crate::types::{
+    Client, ClientId, CodeChallenge, GrantType, RedirectUri, RegisteredBy, ResourceUri, Scope,
+    Secret,
+};
 
 /// The longest `state` that is carried; longer ones are refused, never cut.
 const STATE: usize = 4096;
@@ -42,7 +45,13 @@ async fn begin(server: &Inner, request: &Request<Bytes>, form: &Form<'_>) -> Ans
         Ok(proven) => proven,
         Err(error) => return page_error(&error).into(), // RFC 6749 §4.1.2.1: MUST NOT redirect
     };
-    match wait(server, form, &proven).await {
+    let waiting = match check(server, form, &proven) {
+        Ok(asked) => wait(server, &proven, asked).await,
+        // The address of a client that registered itself is shown first, and nobody is sent there by itself.
+        Err(error) if proven.client.registered_by == RegisteredBy::Itself => Err(error),
+        Err(error) => wait(server, &proven, refused(&proven, &error)).await,
+    };
+    match waiting {
         Ok(waiting) => approve::decide(server, waiting, request).await,
         Err(error) => {
             let (issuer, client) = (&server.config.issuer, &proven.client);
@@ -61,6 +70,22 @@ async fn begin(server: &Inner, request: &Request<Bytes>, form: &Form<'_>) -> Ans
             .into()
         }
     }
+}
+
+/// What is asked for, and by which flow.
+type AskedFor = (Flow, Scope, Vec<ResourceUri>);
+
+/// An invalid request waits for its owner like any other: nobody is sent away with an error before they have signed in, so that a
+/// link to us is no way to somewhere else (RFC 9700 §4.11.2: MUST).
+fn refused(proven: &Proven, error: &OAuthError) -> AskedFor {
+    error.log();
+    let flow = Flow::Refused {
+        redirect_uri: proven.redirect_uri.clone(),
+        state: proven.state.clone(),
+        error: error.code.as_str().to_owned(),
+        error_description: error.description.to_owned(),
+    };
+    (flow, Scope::empty(), Vec::new())
 }
 
 /// A client and an address that its answers may go to: from here on, errors go there.
@@ -113,10 +138,12 @@ fn redirect_uri(client: &Client, named: Option<&str>) -> Result<RedirectUri, OAu
     }
 }
 
-/// Checks the rest and puts the request into the store (RFC 6749 §4.1.1: all of it, before anybody is asked).
-async fn wait(server: &Inner, form: &Form<'_>, proven: &Proven) -> Result<Waiting, OAuthError> {
-    let (flow, asked) = check(server, form, proven)?;
-    let (scope, resources) = server.config.catalog.resolve(&asked, &proven.client)?;
+/// Puts the request into the store.
+async fn wait(
+    server: &Inner,
+    proven: &Proven,
+    (flow, scope, resources): AskedFor,
+) -> Result<Waiting, OAuthError> {
     let expires_at = server
         .now()
         .saturating_add(server.config.lifetimes.interaction);
@@ -132,7 +159,8 @@ async fn wait(server: &Inner, form: &Form<'_>, proven: &Proven) -> Result<Waitin
     Waiting::keep(server, proven.client.clone(), |_| record).await
 }
 
-fn check(server: &Inner, form: &Form<'_>, proven: &Proven) -> Result<(Flow, Asked), OAuthError> {
+/// Checks the rest (RFC 6749 §4.1.1: all of it, before anybody is asked).
+fn check(server: &Inner, form: &Form<'_>, proven: &Proven) -> Result<AskedFor, OAuthError> {
     let state = form.one("state")?;
     if state.is_some_and(|state| state.len() > STATE || state.chars().any(char::is_control)) {
         return Err(OAuthError::invalid_request(
@@ -167,7 +195,11 @@ fn check(server: &Inner, form: &Form<'_>, proven: &Proven) -> Result<(Flow, Aske
         state: proven.state.clone(),
         challenge: challenge(form)?,
     };
-    Ok((flow, Asked::parse(form)?))
+    let (scope, resources) = server
+        .config
+        .catalog
+        .resolve(&Asked::parse(form)?, &proven.client)?;
+    Ok((flow, scope, resources))
 }
 
 /// RFC 7636 §4.3, §4.4.1: S256, from everyone.

@@ -236,6 +236,9 @@ impl AuthorizationServerBuilder {
     /// [`ConfigError`] names the setting that is wrong.
     pub fn build(self) -> Result<AuthorizationServer, ConfigError> {
         self.lifetimes.check()?;
+        self.registration
+            .as_ref()
+            .map_or(Ok(()), Registration::check)?;
         let issuer: IssuerUrl = self.issuer.parse()?;
         let mut catalog = Catalog {
             general: scope("scopes", &self.scopes.join(" "))?,

@@ -1,8 +1,8 @@
 //! The host's hand on clients.
 
-use super::Inner;
+use super::{Grants, Inner};
 use crate::store::{Insert, Key, Kind, Read, Replace, StoreError, all_clients, client_digest};
-use crate::types::{Client, ClientId, ClientSecret, Secret};
+use crate::types::{Client, ClientId, ClientSecret, Secret, Subject};
 
 /// The clients of a server: from [`AuthorizationServer::clients`](super::AuthorizationServer::clients).
 ///
@@ -18,15 +18,24 @@ pub enum CreateClient {
     Created,
     /// Another client has this id; nothing was written.
     Exists,
+    /// A person has this name, and something that they granted is alive; nothing was written. The `sub` of a client that speaks for
+    /// itself is its id, so the two would be taken for each other (RFC 9700 §4.15).
+    NameOfSubject,
 }
 
 impl Clients<'_> {
-    /// Puts a client into the store, vouched for by the host.
+    /// Puts a client into the store, vouched for by the host. An id that the host's people could have too is best avoided: from then on,
+    /// nobody of that name is given tokens.
     ///
     /// # Errors
     /// [`StoreError`] if the store failed.
     pub async fn create(&self, client: Client) -> Result<CreateClient, StoreError> {
         let now = self.0.now();
+        if let Ok(subject) = Subject::new(client.client_id.as_str())
+            && !Grants(self.0).by_subject(&subject).await?.is_empty()
+        {
+            return Ok(CreateClient::NameOfSubject);
+        }
         let client = Client {
             client_id_issued_at: now,
             ..client

@@ -6,12 +6,12 @@ use http::{Response, StatusCode};
 use super::approve::approve;
 use super::authorization_response::page_decided;
 use super::interaction::Approval;
-use super::pages::{self, Consent};
+use super::pages::{self, Consent, Link};
 use super::waiting::Waiting;
 use super::{Answer, Inner};
 use crate::protocol::error::OAuthError;
 use crate::store::{Insert, StoreError, consent_digest};
-use crate::types::record::{self, Approved, Flow, InteractionState};
+use crate::types::record::{self, Approved, InteractionState};
 use crate::types::{Client, Digest, RegisteredBy, ScopeToken, Secret, Subject, random};
 
 /// Shows the consent page, unless the same was agreed to before and that may count.
@@ -130,11 +130,15 @@ fn consent_page<'a>(
     subject: &Subject,
     csrf: Digest,
 ) -> Response<Bytes> {
-    let (asked, pending) = (&waiting.read.record, waiting.pending());
-    let way = match &asked.flow {
-        Flow::Code { redirect_uri, .. } => pages::Asked::Redirect(redirect_uri),
-        Flow::Device { .. } => pages::Asked::Device {
+    let (asked, pending) = (&waiting.read.record, waiting.pending(server));
+    let way = match asked.flow.address() {
+        Some((redirect_uri, _)) => pages::Asked::Redirect(redirect_uri),
+        None => pages::Asked::Device {
             user_code: pending.user_code().unwrap_or_default(),
+            age: pending
+                .device_asked_at()
+                .map(|at| pages::words(server.now().since(at))),
+            address: pending.device_address(),
         },
     };
     let words = &server.config.scope_descriptions;
@@ -150,6 +154,8 @@ fn consent_page<'a>(
         vouched_for: waiting.client.registered_by == RegisteredBy::Host,
         subject: subject.as_str(),
         scopes: asked.scope.iter().map(described).collect(),
+        links: links(&waiting.client),
+        lasts: &pages::words(pending.lifetime()),
         resources: asked
             .resources
             .iter()
@@ -161,4 +167,26 @@ fn consent_page<'a>(
         csrf: &String::from(csrf),
     };
     pages::respond(StatusCode::OK, &page)
+}
+
+/// The addresses at which a client tells about itself (RFC 7591 §2). Of a client that registered itself only those at a host that its
+/// answers go to: any other is as little its own as its name (§5). A logo is never shown: nothing on the page comes from elsewhere.
+fn links(client: &Client) -> Vec<Link<'_>> {
+    let ours = |url: &str| {
+        let host = |text: &str| {
+            let url = url::Url::parse(text).ok()?;
+            Some((url.scheme().to_owned(), url.host_str()?.to_owned()))
+        };
+        let hosts = || client.redirect_uris.iter().map(|uri| host(uri.as_str()));
+        client.registered_by == RegisteredBy::Host || hosts().any(|own| own == host(url))
+    };
+    [
+        ("Website", "client_uri"),
+        ("Privacy policy", "policy_uri"),
+        ("Terms of service", "tos_uri"),
+    ]
+    .into_iter()
+    .filter_map(|(label, member)| Link::new(label, client.metadata.get(member)?.as_str()?))
+    .filter(|link| ours(link.url()))
+    .collect()
 }

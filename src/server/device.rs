@@ -6,6 +6,7 @@ use http::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use sha2::Sha256;
 
+use super::approve::request_parts;
 use super::authenticate::authenticate;
 use super::{Answer, Endpoint, Inner};
 use crate::grant::Asked;
@@ -13,7 +14,7 @@ use crate::protocol::client_auth::Credentials;
 use crate::protocol::error::{ErrorCode, OAuthError, json};
 use crate::protocol::form::Form;
 use crate::store::Insert;
-use crate::types::record::{Device, DeviceState, UserCode};
+use crate::types::record::{Device, DeviceAsked, DeviceState, UserCode};
 use crate::types::{Digest, GrantType, Secret, random};
 
 /// Letters that are not taken for each other and make no words (RFC 8628 §6.1).
@@ -80,6 +81,10 @@ async fn authorize_device(
         client_id: client.client_id.clone(),
         scope,
         resources,
+        asked: Some(DeviceAsked {
+            at: now,
+            from: server.address(&request_parts(request).into_parts().0),
+        }),
         expires_at,
         state,
     };

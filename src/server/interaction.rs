@@ -1,14 +1,16 @@
 //! Where the host's own login meets the server.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 use http::Response;
 use http::request::Parts;
 
 use super::device::open_user_code;
-use crate::types::record::{Flow, Interaction as Record};
-use crate::types::{Body, Client, RedirectUri, ResourceUri, Scope, Secret, Subject};
+use crate::types::record::{DeviceAsked, Flow, Interaction as Record};
+use crate::types::{Body, Client, RedirectUri, ResourceUri, Scope, Secret, Subject, Timestamp};
 
 /// A request that waits for its owner: for a code (RFC 6749 §4.1) or for a device (RFC 8628 §3.3).
 ///
@@ -21,16 +23,23 @@ pub struct PendingRequest {
     pub(crate) resources: Vec<ResourceUri>,
     pub(crate) redirect_uri: Option<RedirectUri>,
     pub(crate) user_code: Option<String>,
+    asked: Option<DeviceAsked>,
+    lifetime: Duration,
+    error: Option<String>,
 }
 
 impl PendingRequest {
-    pub(crate) fn new(id: &Secret, client: &Client, record: &Record) -> Self {
-        let (redirect_uri, user_code) = match &record.flow {
-            Flow::Code { redirect_uri, .. } => (Some(redirect_uri.clone()), None),
+    pub(crate) fn new(id: &Secret, client: &Client, record: &Record, lifetime: Duration) -> Self {
+        let (user_code, asked, error) = match &record.flow {
+            Flow::Code { .. } => (None, None, None),
+            Flow::Refused { error, .. } => (None, None, Some(error.clone())),
             Flow::Device {
-                sealed_user_code, ..
-            } => (None, Some(open_user_code(id, sealed_user_code))),
+                sealed_user_code,
+                asked,
+                ..
+            } => (Some(open_user_code(id, sealed_user_code)), *asked, None),
         };
+        let redirect_uri = record.flow.address().map(|(uri, _)| uri.clone());
         Self {
             id: id.clone(),
             client: client.clone(),
@@ -38,6 +47,9 @@ impl PendingRequest {
             resources: record.resources.clone(),
             redirect_uri,
             user_code,
+            asked,
+            lifetime,
+            error,
         }
     }
 
@@ -76,6 +88,33 @@ impl PendingRequest {
     #[must_use]
     pub fn user_code(&self) -> Option<&str> {
         self.user_code.as_deref()
+    }
+
+    /// From which address the device asked, for people to compare (RFC 8628 §5.4): what
+    /// [`client_address`](super::AuthorizationServerBuilder::client_address) found. `None` for a code request.
+    #[must_use]
+    pub fn device_address(&self) -> Option<IpAddr> {
+        self.asked.and_then(|asked| asked.from)
+    }
+
+    /// When the device asked; `None` for a code request.
+    #[must_use]
+    pub fn device_asked_at(&self) -> Option<Timestamp> {
+        self.asked.map(|asked| asked.at)
+    }
+
+    /// How long an approval lasts at most, however often it is refreshed (RFC 6749 §10.2).
+    #[must_use]
+    pub fn lifetime(&self) -> Duration {
+        self.lifetime
+    }
+
+    /// The error code, if the request is invalid: it waits only until somebody is signed in, for nobody is sent away with an error
+    /// before that (RFC 9700 §4.11.2). [`Decision::Login`], [`Decision::Respond`] and [`Decision::Forward`] do what they say;
+    /// whatever else is decided, the client gets this error.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        self.error.as_deref()
     }
 }
 

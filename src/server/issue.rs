@@ -101,14 +101,8 @@ impl NewGrant {
     ) -> Result<Self, OAuthError> {
         let lifetimes = &server.config.lifetimes;
         let first = RefreshToken::new(&*random()?, 0, &*random()?);
-        let refreshes =
-            server.is_on(GrantType::RefreshToken) && client.may_use(GrantType::RefreshToken);
-        let life = if refreshes {
-            lifetimes.refresh_family
-        } else {
-            lifetimes.access_token
-        };
-        let ends_at = now.saturating_add(life);
+        let refreshes = refreshes(server, client);
+        let ends_at = now.saturating_add(lifetime(server, client));
         let idle_until = now.saturating_add(lifetimes.refresh_token).min(ends_at);
         let family = refreshes.then(|| RefreshFamily {
             generation: 0,
@@ -135,6 +129,19 @@ impl NewGrant {
             record,
             refresh_token: refreshes.then(|| first.to_secret()),
         })
+    }
+}
+
+fn refreshes(server: &Inner, client: &Client) -> bool {
+    server.is_on(GrantType::RefreshToken) && client.may_use(GrantType::RefreshToken)
+}
+
+/// How long what an owner approves for this client lasts at most.
+pub(crate) fn lifetime(server: &Inner, client: &Client) -> Duration {
+    if refreshes(server, client) {
+        server.config.lifetimes.refresh_family
+    } else {
+        server.config.lifetimes.access_token
     }
 }
 

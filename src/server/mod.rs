@@ -36,6 +36,7 @@ mod metadata;
 mod pages;
 mod policy;
 mod register;
+mod registration_policy;
 mod revoke;
 mod tasks;
 mod throttle;
@@ -51,6 +52,9 @@ pub use interaction::{Approval, Decision, Interaction, PendingRequest};
 pub use layer::{Endpoints, EndpointsLayer, NotFound, ResponseFuture};
 pub use policy::{Issuance, Policy, Verdict};
 pub use register::Registration;
+pub use registration_policy::{
+    RegistrationDenial, RegistrationPolicy, RegistrationRequest, RegistrationVerdict,
+};
 pub use throttle::Limit;
 
 use self::config::Config;

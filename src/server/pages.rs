@@ -3,6 +3,9 @@
 //! They are rendered here and need no script. `askama` escapes every value; foreign text stands in `<bdi>`, so that a direction
 //! mark in it cannot turn the words around it.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use askama::Template;
 use bytes::Bytes;
 use http::header::{
@@ -26,6 +29,10 @@ pub(crate) struct Consent<'a> {
     /// Each scope with the host's words for it.
     pub(crate) scopes: Vec<(&'a str, Option<&'a str>)>,
     pub(crate) resources: Vec<&'a str>,
+    /// Where the client tells about itself.
+    pub(crate) links: Vec<Link<'a>>,
+    /// How long a yes lasts, in words.
+    pub(crate) lasts: &'a str,
     pub(crate) asked: Asked<'a>,
     /// The path that the answer is posted to.
     pub(crate) action: &'a str,
@@ -37,8 +44,45 @@ pub(crate) struct Consent<'a> {
 pub(crate) enum Asked<'a> {
     /// The answer goes to this URI, as it was requested.
     Redirect(&'a RedirectUri),
-    /// A device shows this code, written as it shows it.
-    Device { user_code: &'a str },
+    /// A device shows this code, written as it shows it. How long ago it asked, in words, and from where, are for the person to
+    /// compare (RFC 8628 §5.4).
+    Device {
+        user_code: &'a str,
+        age: Option<String>,
+        address: Option<IpAddr>,
+    },
+}
+
+/// A page of somebody else, in words and as an address.
+pub(crate) struct Link<'a> {
+    label: &'static str,
+    url: &'a str,
+}
+
+impl<'a> Link<'a> {
+    /// None but for an `https` URL: no other scheme is let into an `href`.
+    pub(crate) fn new(label: &'static str, url: &'a str) -> Option<Self> {
+        let fits = url.starts_with("https://") && url::Url::parse(url).is_ok();
+        fits.then_some(Self { label, url })
+    }
+
+    pub(crate) fn url(&self) -> &'a str {
+        self.url
+    }
+}
+
+/// A time as people say it, rounded up, in the largest unit of which it has two.
+pub(crate) fn words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    for (unit, name) in [(24 * 3600, "days"), (3600, "hours"), (60, "minutes")] {
+        if seconds >= 2 * unit {
+            return format!("{} {name}", seconds.div_ceil(unit));
+        }
+    }
+    match seconds {
+        1 => "1 second".to_owned(),
+        seconds => format!("{seconds} seconds"),
+    }
 }
 
 impl Consent<'_> {
@@ -165,8 +209,9 @@ mod tests {
     use http::{Response, StatusCode};
     use sha2::{Digest as _, Sha256};
 
-    use super::{Asked, Consent, DeviceCode, Leaving, Message, respond};
+    use super::{Asked, Consent, DeviceCode, Leaving, Link, Message, respond, words};
     use crate::types::RedirectUri;
+    use std::time::Duration;
 
     const HOSTILE: [&str; 5] = [
         "\"><script>alert(1)</script>",
@@ -189,10 +234,20 @@ mod tests {
             subject: text,
             scopes: vec![(text, Some(text)), (text, None)],
             resources: vec![text],
+            links: Link::new("Website", text).into_iter().collect(),
+            lasts: text,
             asked,
             action: text,
             interaction: text,
             csrf: text,
+        }
+    }
+
+    fn device(text: &str) -> Asked<'_> {
+        Asked::Device {
+            user_code: text,
+            age: Some(text.to_owned()),
+            address: Some([192, 0, 2, 7].into()),
         }
     }
 
@@ -203,7 +258,7 @@ mod tests {
         let user_code = Some(text);
         vec![
             respond(ok, &consent(text, Asked::Redirect(&app))),
-            respond(ok, &consent(text, Asked::Device { user_code: text })),
+            respond(ok, &consent(text, device(text))),
             respond(
                 ok,
                 &DeviceCode {
@@ -262,6 +317,44 @@ mod tests {
         let quotes = |page: &Response<Bytes>| html(page).matches(['"', '\'']).count();
         for (page, plain) in pages("a\"b'c").iter().zip(&plain) {
             assert_eq!(quotes(page), quotes(plain));
+        }
+    }
+
+    #[test]
+    fn s14_nothing_but_https_is_linked_to_and_no_address_leaves_its_attribute() {
+        for text in [
+            "javascript:alert(1)",
+            "http://x.example/",
+            "//x.example/",
+            "https:x",
+            "HTTPS://x.example",
+            "data:,x",
+            "",
+        ] {
+            assert!(Link::new("Website", text).is_none(), "{text}");
+        }
+        let hostile = "https://x.example/\"><script>alert(1)</script>'";
+        let mut page = consent("x", device("x"));
+        page.links = Link::new("Website", hostile).into_iter().collect();
+        let page = respond(StatusCode::OK, &page);
+        assert!(html(&page).contains("<a href=\"https://x.example/&#34;&#62;&#60;script"));
+        assert!(!html(&page).contains("<script") && !html(&page).contains('\''));
+    }
+
+    #[test]
+    fn times_are_said_in_the_largest_unit_of_which_there_are_two() {
+        for (seconds, said) in [
+            (0, "0 seconds"),
+            (1, "1 second"),
+            (119, "119 seconds"),
+            (120, "2 minutes"),
+            (121, "3 minutes"),
+            (3600, "60 minutes"),
+            (7200, "2 hours"),
+            (24 * 3600, "24 hours"),
+            (90 * 24 * 3600, "90 days"),
+        ] {
+            assert_eq!(words(Duration::from_secs(seconds)), said);
         }
     }
 
@@ -364,6 +457,8 @@ mod tests {
             subject: "alice",
             scopes: vec![("notes:read", Some("Read your notes")), ("openid", None)],
             resources: vec!["https://notes.example"],
+            links: vec![],
+            lasts: "90 days",
             asked: Asked::Redirect(&app),
             action: "/auth/authorize",
             interaction: "int-1",
@@ -442,7 +537,7 @@ mod tests {
     #[test]
     fn rfc7591_2_a_client_without_a_name_is_called_by_its_id_and_a_long_name_is_cut() {
         fn name(client_name: Option<&str>) -> String {
-            let page = consent("toc_1", Asked::Device { user_code: "x" });
+            let page = consent("toc_1", device("x"));
             let page = Consent {
                 client_name,
                 ..page
@@ -459,10 +554,7 @@ mod tests {
     // req: 8628-3.3.1-1, 8628-3.3.1-2, 8628-5.4-1
     #[test]
     fn rfc8628_5_4_consent_for_a_device_shows_the_code_and_asks_to_compare() {
-        let asked = Asked::Device {
-            user_code: "WDJB-MJHT",
-        };
-        let page = respond(StatusCode::OK, &consent("x", asked));
+        let page = respond(StatusCode::OK, &consent("x", device("WDJB-MJHT")));
         for part in [
             "You are about to connect a device.",
             "in front of you and that it shows exactly this code",

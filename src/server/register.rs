@@ -1,17 +1,29 @@
 //! The registration endpoint (RFC 7591).
 //!
-//! Left out: software statements (§2.3), which are ignored, and the management of a registration (RFC 7592).
+//! Software statements (§2.3) are ignored unless the host's [`RegistrationPolicy`] verifies them. Left out: the management of a
+//! registration (RFC 7592).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
+use serde_json::{Map, Value};
 
 use super::approve::request_parts;
+use super::config::ConfigError;
 use super::issue::keep_until;
+use super::registration_policy::{
+    DynRegistrationPolicy, RegistrationPolicy, RegistrationRequest, RegistrationVerdict,
+};
 use super::throttle::Limit;
 use super::{Answer, Inner};
 use crate::protocol::error::{ErrorCode, OAuthError, json};
-use crate::protocol::registration::{AuthMethod, ClientInformation, ClientMetadata};
+use crate::protocol::registration::{
+    AuthMethod, ClientInformation, ClientMetadata, parse, software_statement,
+};
 use crate::store::{Insert, Replace, StoreError, client_digest};
 use crate::types::record::ClientDedupe;
 use crate::types::{Client, ClientId, ClientSecret, Digest, GrantType, RegisteredBy, Secret};
@@ -23,6 +35,8 @@ pub struct Registration {
     initial_access_tokens: Option<Vec<Digest>>,
     grant_types: Vec<GrantType>,
     limit: Limit,
+    policy: Option<Arc<dyn DynRegistrationPolicy>>,
+    client_secret_lifetime: Option<Duration>,
 }
 
 impl Registration {
@@ -38,6 +52,8 @@ impl Registration {
             initial_access_tokens: None,
             grant_types,
             limit: Limit::per_minute(30, 300),
+            policy: None,
+            client_secret_lifetime: None,
         }
     }
 
@@ -67,6 +83,37 @@ impl Registration {
     pub fn limited_to(mut self, limit: Limit) -> Self {
         self.limit = limit;
         self
+    }
+
+    /// The host's say at every registration. Default: whatever the other settings allow, software statements ignored
+    /// (RFC 7591 §3.1.1).
+    #[must_use]
+    pub fn policy(mut self, policy: impl RegistrationPolicy) -> Self {
+        self.policy = Some(Arc::new(policy));
+        self
+    }
+
+    /// How long the secrets live that clients are given, a minute to ten years, `client_secret_expires_at` of the answer (RFC 7591 §3.2.1). Default: without
+    /// end. A client whose secret has ended registers anew.
+    #[must_use]
+    pub fn client_secret_lifetime(mut self, time: Duration) -> Self {
+        self.client_secret_lifetime = Some(time);
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let (least, most) = (
+            Duration::from_secs(60),
+            Duration::from_secs(3650 * 24 * 3600),
+        );
+        match self.client_secret_lifetime {
+            Some(time) if time < least || time > most => Err(ConfigError::Lifetime {
+                setting: "client_secret_lifetime",
+                least,
+                most,
+            }),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn limit(&self) -> Limit {
@@ -104,7 +151,7 @@ fn initial_access_token(token: &str) -> Digest {
 }
 
 /// How long a client that has never been given a token is kept.
-const UNUSED: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+const UNUSED: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
     register(server, request)
@@ -149,8 +196,12 @@ async fn register(server: &Inner, request: &Request<Bytes>) -> Result<Response<B
         .copied()
         .filter(|grant| server.is_on(*grant))
         .collect();
-    let metadata =
-        ClientMetadata::parse(request.body())?.decide(&allowed, &server.config.catalog.scope())?;
+    let (members, statement) = agreed(registration, parse(request.body())?, address).await?;
+    let mut metadata =
+        ClientMetadata::read(members)?.decide(&allowed, &server.config.catalog.scope())?;
+    if let Some(statement) = statement {
+        metadata.keep_software_statement(statement);
+    }
     let (client, secret) = if metadata.auth_method == AuthMethod::None {
         (shared(server, &metadata).await?, None)
     } else {
@@ -164,13 +215,46 @@ async fn register(server: &Inner, request: &Request<Bytes>) -> Result<Response<B
     Ok(json(StatusCode::CREATED, &information))
 }
 
+/// What the host makes of the members of a request, and the software statement if it was believed.
+async fn agreed(
+    registration: &Registration,
+    mut members: Map<String, Value>,
+    address: Option<IpAddr>,
+) -> Result<(Map<String, Value>, Option<Value>), OAuthError> {
+    let Some(policy) = &registration.policy else {
+        return Ok((members, None)); // RFC 7591 §3.1.1: a statement MAY be ignored
+    };
+    let asked = RegistrationRequest {
+        metadata: &members,
+        software_statement: software_statement(&members)?,
+        has_initial_access_token: registration.initial_access_tokens.is_some(),
+        address,
+    };
+    let (theirs, believed) = match policy.register(asked).await {
+        RegistrationVerdict::Allow => (Map::new(), false),
+        RegistrationVerdict::AllowWith(theirs) => (theirs, false),
+        RegistrationVerdict::AllowStatement(theirs) => (theirs, true),
+        RegistrationVerdict::Deny(denial) => return Err(denial.into()),
+        RegistrationVerdict::Unavailable => {
+            return Err(OAuthError::unavailable(
+                "the host's registration policy is not available",
+            ));
+        }
+    };
+    let statement = members.get("software_statement").filter(|_| believed);
+    let statement = statement.cloned();
+    members.extend(theirs); // RFC 7591 §2.3: the statement's MUST take precedence
+    members.retain(|_, value| !value.is_null());
+    Ok((members, statement))
+}
+
 async fn create(
     server: &Inner,
     metadata: &ClientMetadata,
     secret: Option<&Secret>,
 ) -> Result<Client, StoreError> {
     let now = server.now();
-    let id = Secret::generate_with_prefix("toc_").map_err(StoreError::new)?;
+    let id = Secret::generate_with_prefix(ClientId::PREFIX).map_err(StoreError::new)?;
     let id: ClientId = id.expose().parse().map_err(StoreError::new)?;
     let client = Client {
         registered_by: RegisteredBy::Itself,
@@ -183,6 +267,15 @@ async fn create(
         dedupe: secret.is_none().then(|| metadata.digest()),
         metadata: metadata.kept(),
         ..Client::new(id, secret.map(ClientSecret::new))
+    };
+    let lifetime = server
+        .config
+        .registration
+        .as_ref()
+        .and_then(|registration| registration.client_secret_lifetime);
+    let client = match lifetime {
+        Some(time) => client.secret_expires_at(now.saturating_add(time)),
+        None => client,
     };
     server
         .records

@@ -80,6 +80,7 @@ async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byte
         resources: device.resources,
         flow: Flow::Device {
             device: digest,
+            asked: device.asked,
             sealed_user_code: device::seal_user_code(id, &typed),
         },
         expires_at: expires_at.min(device.expires_at),

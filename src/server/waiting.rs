@@ -2,6 +2,7 @@
 
 use super::authorization_response::{Address, page_error};
 use super::interaction::PendingRequest;
+use super::issue::lifetime;
 use super::{Answer, Inner};
 use crate::protocol::error::OAuthError;
 use crate::store::{Insert, Read, Replace, client_digest};
@@ -59,8 +60,14 @@ impl Waiting {
         matches!(self.read.record.state, InteractionState::Decided)
     }
 
-    pub(crate) fn pending(&self) -> PendingRequest {
-        PendingRequest::new(&self.id, &self.client, &self.read.record)
+    /// Whether it is an invalid request, of which only its error can come.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.read.record.flow, Flow::Refused { .. })
+    }
+
+    pub(crate) fn pending(&self, server: &Inner) -> PendingRequest {
+        let lifetime = lifetime(server, &self.client);
+        PendingRequest::new(&self.id, &self.client, &self.read.record, lifetime)
     }
 
     /// Whether a yes to this may be remembered: only where the answer goes to an https address that the host vouched for.
@@ -71,24 +78,22 @@ impl Waiting {
 
     /// Tells the client if the flow has an address for it, and the person otherwise.
     pub(crate) fn refuse(&self, server: &Inner, error: &OAuthError) -> Answer {
-        match &self.read.record.flow {
-            Flow::Code {
-                redirect_uri,
-                state,
-                ..
-            } => {
-                let (issuer, client) = (&server.config.issuer, &self.client);
-                Address {
-                    issuer,
-                    client,
-                    redirect_uri,
-                    state: state.as_deref(),
-                }
-                .error(error)
-                .into()
-            }
-            Flow::Device { .. } => page_error(error).into(),
+        match self.address(server) {
+            Some(address) => address.error(error).into(),
+            None => page_error(error).into(),
         }
+    }
+
+    /// Where its authorization response goes; none for a device.
+    pub(crate) fn address<'a>(&'a self, server: &'a Inner) -> Option<Address<'a>> {
+        let (redirect_uri, state) = self.read.record.flow.address()?;
+        let (issuer, client) = (&server.config.issuer, &self.client);
+        Some(Address {
+            issuer,
+            client,
+            redirect_uri,
+            state,
+        })
     }
 
     /// Writes what the request has become; whoever was first wins, and then this is what was read anew.

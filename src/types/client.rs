@@ -129,6 +129,39 @@ impl Client {
         self
     }
 
+    /// Its own web page, which the consent page links to (RFC 7591 §2); not shown unless it is an `https` URL.
+    #[must_use]
+    pub fn client_uri(self, uri: impl Into<String>) -> Self {
+        self.metadata("client_uri", uri.into())
+    }
+
+    /// Its privacy policy, as [`client_uri`](Self::client_uri).
+    #[must_use]
+    pub fn policy_uri(self, uri: impl Into<String>) -> Self {
+        self.metadata("policy_uri", uri.into())
+    }
+
+    /// Its terms of service, as [`client_uri`](Self::client_uri).
+    #[must_use]
+    pub fn tos_uri(self, uri: impl Into<String>) -> Self {
+        self.metadata("tos_uri", uri.into())
+    }
+
+    fn metadata(mut self, member: &str, text: String) -> Self {
+        self.metadata.insert(member.to_owned(), text.into());
+        self
+    }
+
+    /// When its secret ends: in this second it proves nothing any more. Default: never. A public client has none, and this changes
+    /// nothing; a secret that is rotated never ends.
+    #[must_use]
+    pub fn secret_expires_at(mut self, expires_at: Timestamp) -> Self {
+        if let Some(secret) = &mut self.secret {
+            secret.expires_at = expires_at;
+        }
+        self
+    }
+
     /// Adds an address that answers may go to (RFC 6749 §3.1.2).
     #[must_use]
     pub fn redirect_uri(mut self, redirect_uri: RedirectUri) -> Self {

@@ -120,6 +120,19 @@ mod tests {
         }
     }
 
+    // req: 7636-4.6-3
+    #[test]
+    fn rfc7636_4_6_a_challenge_is_compared_in_constant_time_and_in_no_other_way() {
+        let (code, _) = include_str!("pkce.rs").split_once("#[cfg(test)]").unwrap();
+        assert_eq!(code.matches(".ct_eq(").count(), 1);
+        let (challenge, _) = code.split_once("pub struct InvalidCodeChallenge").unwrap();
+        // The error may be compared; the challenge has no `==`.
+        let (challenge, _) = challenge.rsplit_once("#[derive(").unwrap();
+        for other in ["PartialEq", " == ", ".eq(", "cmp("] {
+            assert!(!challenge.contains(other), "{other}");
+        }
+    }
+
     // req: 7636-4.1-1
     #[test]
     fn rfc7636_4_1_a_verifier_is_43_to_128_unreserved_characters() {

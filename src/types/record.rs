@@ -2,6 +2,7 @@
 //!
 //! A record names other records by digest. Enumerations hold states that exclude each other, so that no record contradicts itself.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -90,8 +91,17 @@ pub(crate) struct Device {
     pub(crate) client_id: ClientId,
     pub(crate) scope: Scope,
     pub(crate) resources: Vec<ResourceUri>,
+    #[serde(default)]
+    pub(crate) asked: Option<DeviceAsked>,
     pub(crate) expires_at: Timestamp,
     pub(crate) state: DeviceState,
+}
+
+/// What is known of a device: people compare it with their own (RFC 8628 §5.4).
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct DeviceAsked {
+    pub(crate) at: Timestamp,
+    pub(crate) from: Option<IpAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -170,12 +180,40 @@ pub(crate) enum Flow {
         state: Option<String>,
         challenge: CodeChallenge,
     },
+    /// An authorization request that can only fail. Its client is told when the owner is signed in (RFC 9700 §4.11.2).
+    Refused {
+        redirect_uri: RedirectUri,
+        state: Option<String>,
+        error: String,
+        error_description: String,
+    },
     /// A user code that somebody typed in (RFC 8628 §3.3).
     Device {
         device: Digest,
+        #[serde(default)]
+        asked: Option<DeviceAsked>,
         /// What was typed in, sealed under the id of this request, which the store does not have.
         sealed_user_code: Digest,
     },
+}
+
+impl Flow {
+    /// Where an authorization response goes, with its `state`; none for a device.
+    pub(crate) fn address(&self) -> Option<(&RedirectUri, Option<&str>)> {
+        match self {
+            Self::Code {
+                redirect_uri,
+                state,
+                ..
+            }
+            | Self::Refused {
+                redirect_uri,
+                state,
+                ..
+            } => Some((redirect_uri, state.as_deref())),
+            Self::Device { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -244,4 +282,31 @@ pub(crate) struct ClientDedupe {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ServerKey {
     pub(crate) key: Digest,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::Code;
+
+    // req: 9700-4.8.2-1, 7636-PROJ-1
+    #[test]
+    fn rfc9700_4_8_2_there_is_no_record_of_a_code_without_a_challenge() {
+        let challenge = "kj6EpUHcHNLovRS2MBmyXh3DG-X5wwG4xn21qr77nAw";
+        let approved = json!({"subject": "alice", "scope": "", "resources": [], "client_epoch": 0, "subject_epoch": 0});
+        let code = |challenge: Value| {
+            json!({
+                "client_id": "app", "redirect_uri": "https://app.example/cb", "redirect_uri_was_named": true,
+                "challenge": challenge, "approved": approved, "expires_at": 1, "state": "live",
+            })
+        };
+        assert!(serde_json::from_value::<Code>(code(challenge.into())).is_ok());
+        let mut without = code(Value::Null);
+        for none in [Value::Null, "".into(), "plain".into()] {
+            assert!(serde_json::from_value::<Code>(code(none)).is_err());
+        }
+        without.as_object_mut().unwrap().remove("challenge");
+        assert!(serde_json::from_value::<Code>(without).is_err());
+    }
 }

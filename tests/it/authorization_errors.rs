@@ -208,7 +208,8 @@ async fn s25_an_error_is_one_code_and_one_fixed_sentence_that_echoes_nothing() {
         "code_challenge",
         "code_challenge_method",
     ] {
-        let answer = server.get(&changed(&[(name, Some(hostile))]), None).await;
+        let case = [(name, Some(hostile))];
+        let answer = server.get(&changed(&case), Some("alice")).await;
         let description = answer.parameter("error_description").unwrap();
         let fits = |byte: u8| matches!(byte, 0x20..=0x21 | 0x23..=0x5B | 0x5D..=0x7E);
         assert!(description.bytes().all(fits), "{description}");

@@ -84,7 +84,7 @@ async fn rfc6749_3_1_empty_parameters_are_as_absent_and_unknown_ones_ignored() {
     let answer = server.allow(&changed(&[("state", Some(""))])).await;
     assert_eq!(answer.parameter("state"), None);
     let empty = server
-        .get(&changed(&[("response_type", Some(""))]), None)
+        .get(&changed(&[("response_type", Some(""))]), Some("alice"))
         .await;
     empty.redirected_error("invalid_request");
 }

@@ -252,7 +252,7 @@ async fn s04_a_replay_kills_what_came_of_the_code_only_if_all_else_is_right() {
     server.tokens("").await.pair();
 }
 
-// req: 9700-4.14.2-1
+// req: 9700-4.14.2-1, 6749-5.1-4
 #[tokio::test]
 async fn rfc9700_4_14_a_refresh_token_is_for_clients_that_are_registered_for_it() {
     let server = Harness::new().await;

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod absent;
 mod advertised;
 mod authorization_errors;
 mod authorize;
@@ -16,9 +17,11 @@ mod client_metadata;
 mod code;
 mod confusion;
 mod consent;
+mod consent_details;
 mod cors;
 mod crash;
 mod device;
+mod documented;
 mod durable;
 mod endpoints_layer;
 mod hooked;
@@ -31,9 +34,11 @@ mod introspect;
 mod kept;
 mod layers;
 mod lifetimes;
+mod matrices;
 mod metadata;
 mod mounts;
 mod mounts_tonic;
+mod names;
 mod outage;
 mod passthrough;
 mod pkce;
@@ -41,8 +46,10 @@ mod policy;
 mod races;
 mod redirect_uri;
 mod refresh;
+mod refused_request;
 mod register;
 mod registered_client;
+mod registration_policy;
 mod revoke;
 mod scope;
 mod structure;

@@ -213,7 +213,7 @@ async fn tenant(name: &str) -> AuthorizationServer {
     oauth
 }
 
-// req: 8414-3.1-3, 8414-3.1-4
+// req: 8414-3.1-3, 8414-3.1-4, http-host-2
 #[tokio::test]
 async fn rfc8414_3_1_two_issuers_with_a_path_on_one_router() {
     let (north, south) = (tenant("north").await, tenant("south").await);
@@ -228,8 +228,15 @@ async fn rfc8414_3_1_two_issuers_with_a_path_on_one_router() {
         "/.well-known/oauth-authorization-server/t",
         "/t/north/.well-known/oauth-authorization-server",
         "/auth/token",
+        "/t/east/auth/token",
+        "/t/auth/token",
     ] {
         assert_eq!(send(token_request(path)).await.status, 404, "{path}");
+        // No host stands for a tenant: the path alone does.
+        let mut named = token_request(path);
+        let host = http::HeaderValue::from_static("north.auth.harbor.test");
+        named.headers_mut().insert("host", host);
+        assert_eq!(send(named).await.status, 404, "{path}");
     }
     let token = send(token_request("/t/north/auth/token")).await;
     let token = token.member("access_token");

@@ -1,0 +1,86 @@
+//! People and clients: none of them is taken for the other (RFC 9700 §4.15).
+
+use tower_oauth::server::{CreateClient, Registration};
+use tower_oauth::types::{Client, Subject};
+use tower_oauth::{Approval, Decision};
+
+use crate::register::{PUBLIC, with};
+use crate::support::{CALLBACK, FOR_ITSELF, Harness, authorization_request, changed};
+
+/// An identifier of the form that the server makes.
+fn generated() -> String {
+    format!("toc_{}", "a".repeat(43))
+}
+
+// req: 9700-4.15.1-2, 6749-4.1.2.1-9, 7519-4.1.2-1
+#[tokio::test]
+async fn rfc9700_4_15_1_nobody_is_approved_who_has_the_name_of_a_client() {
+    let server = Harness::new().await;
+    let own = server.web(FOR_ITSELF).await.access_token();
+    let own = server.introspect(&own).await;
+    assert_eq!(
+        (&own["sub"], &own["client_id"]),
+        (&"web".into(), &"web".into())
+    );
+    for name in ["web", "app", "rs", &generated()] {
+        let page = server
+            .get(&authorization_request("app", "&state=s1"), Some(name))
+            .await;
+        let answer = server.decide(&page, name, "allow").await;
+        answer.redirected_error("server_error");
+        assert_eq!(answer.parameter("state").as_deref(), Some("s1"));
+
+        let (device_code, user_code) = server.device().await;
+        let page = server.enter(&user_code, name).await;
+        server.decide(&page, name, "allow").await.page(500);
+        server
+            .poll(&device_code)
+            .await
+            .error(400, "authorization_pending");
+
+        let login = server.get(&changed(&[]), None).await;
+        let id = login.parameter("interaction").unwrap();
+        let yes = Decision::Approve(Approval::new(Subject::new(name).unwrap()));
+        let answer = server.oauth.resume(&id, yes).await;
+        let answer = server.sent_to_a_known_place(answer).await;
+        answer.redirected_error("server_error");
+    }
+    for name in ["alice", "webb", "WEB", "toc_", &generated()[..46]] {
+        let page = server
+            .get(&authorization_request("app", ""), Some(name))
+            .await;
+        let answer = server.decide(&page, name, "allow").await;
+        assert!(answer.parameter("code").is_some(), "{name}");
+    }
+}
+
+// req: 9068-5-1
+#[tokio::test]
+async fn rfc9700_4_15_1_no_client_is_given_the_name_of_a_person() {
+    let server = Harness::with(|builder| builder.registration(Registration::open())).await;
+    let wished = format!(r#"{PUBLIC},"client_id":"alice","sub":"alice""#);
+    let id = with(&server, &wished).await.member("client_id");
+    assert!(id.starts_with("toc_") && id.len() == generated().len());
+
+    let create = async || {
+        let client = Client::public("alice".parse().unwrap());
+        let client = client.redirect_uri(CALLBACK.parse().unwrap());
+        server.oauth.clients().create(client).await.unwrap()
+    };
+    server.tokens("").await;
+    assert_eq!(create().await, CreateClient::NameOfSubject);
+    let kept = server.oauth.clients().get(&"alice".parse().unwrap()).await;
+    assert!(kept.unwrap().is_none());
+    // Once nothing of hers is alive the name is free, and then it is the client's.
+    let alice = Subject::new("alice").unwrap();
+    server
+        .oauth
+        .grants()
+        .revoke_all_of_subject(&alice)
+        .await
+        .unwrap();
+    assert_eq!(create().await, CreateClient::Created);
+    let page = server.authorize("").await;
+    let answer = server.decide(&page, "alice", "allow").await;
+    answer.redirected_error("server_error");
+}
