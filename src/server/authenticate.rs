@@ -2,19 +2,73 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::Request;
+
 use super::Inner;
+use super::known_clients::Known;
+use super::throttle::Attempt;
 use crate::protocol::client_auth::Credentials;
 use crate::protocol::error::OAuthError;
-use crate::types::Client;
+use crate::types::{Client, Proof, SlowProof};
 
-/// The client that a request comes from; all failures are one answer (RFC 6749 §5.2).
+/// The client that a request comes from; all failures are one answer (RFC 6749 §5.2), and too many of them 429.
 pub(crate) async fn authenticate(
     server: &Inner,
+    request: &Request<Bytes>,
     credentials: &Credentials,
 ) -> Result<Arc<Client>, OAuthError> {
     let now = server.now();
     let known = server.client(&credentials.client_id, now).await?;
-    let client = known.map(|known| known.client);
-    credentials.prove(client.as_deref(), now)?;
-    client.ok_or(OAuthError::invalid_client())
+    let client = known.as_ref().map(|known| &*known.client);
+    match credentials.prove(client, now) {
+        Proof::Holds => {}
+        Proof::Slow(proof) if is_remembered(known.as_ref(), &proof) => {}
+        proof => Box::pin(refuse_or_try(server, request, credentials, (proof, &known))).await?,
+    }
+    known
+        .map(|known| known.client)
+        .ok_or(OAuthError::invalid_client())
+}
+
+/// Whether this process has found this very secret right, and the client has not changed since.
+fn is_remembered(known: Option<&Known>, proof: &SlowProof) -> bool {
+    let proven = known.and_then(|known| known.proven.get());
+    proven.is_some_and(|proven| proof.remembered_as() == Some(*proven))
+}
+
+/// Whatever is not proven at once is counted first (RFC 6749 §2.3.1: MUST), so that nobody guesses at a secret that a person chose, or
+/// keeps us busy with slow digests. A generated secret that is right does not come here.
+async fn refuse_or_try(
+    server: &Inner,
+    request: &Request<Bytes>,
+    credentials: &Credentials,
+    (proof, known): (Proof, &Option<Known>),
+) -> Result<(), OAuthError> {
+    let (now, address) = (server.now(), server.address(request));
+    let attempt = Attempt::ClientSecret(&credentials.client_id);
+    server.take(attempt, address, now).await?;
+    let Proof::Slow(proof) = proof else {
+        return Err(OAuthError::invalid_client());
+    };
+    let remembered = proof.remembered_as();
+    let holds = {
+        // Each takes 19 MiB and a processor for a while.
+        let _turn = server.slow_proofs.acquire().await;
+        tokio::task::spawn_blocking(move || proof.holds()).await
+    };
+    match holds {
+        Ok(false) => Err(OAuthError::invalid_client()),
+        Ok(true) => {
+            server.throttle.give_back(attempt, address, now).await;
+            if let (Some(known), Some(digest)) = (known, remembered) {
+                let _ = known.proven.set(digest); // somebody else may have been first, with the same
+            }
+            Ok(())
+        }
+        Err(error) => {
+            server.throttle.give_back(attempt, address, now).await;
+            Err(OAuthError::unavailable(error))
+        }
+    }
 }

@@ -3,17 +3,19 @@
 //! A new request is checked, put into the store under an opaque id, and decided by the host. Whatever the browser brings later is
 //! that id alone, and a form's answer.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{Method, Request};
 
 use super::approve;
 use super::authorization_response::{Address, page_error};
+use super::throttle::Attempt;
 use super::waiting::Waiting;
 use super::{Answer, Inner};
 use crate::grant::Asked;
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
-use crate::store::client_digest;
 use crate::types::record::{Flow, Interaction, InteractionState};
 use crate::types::{
     Client, ClientId, CodeChallenge, GrantType, RedirectUri, RegisteredBy, ResourceUri, Scope,
@@ -41,7 +43,7 @@ pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
 }
 
 async fn begin(server: &Inner, request: &Request<Bytes>, form: &Form<'_>) -> Answer {
-    let proven = match prove(server, form).await {
+    let proven = match prove(server, request, form).await {
         Ok(proven) => proven,
         Err(error) => return page_error(&error).into(), // RFC 6749 §4.1.2.1: MUST NOT redirect
     };
@@ -90,24 +92,28 @@ fn refused(proven: &Proven, error: &OAuthError) -> AskedFor {
 
 /// A client and an address that its answers may go to: from here on, errors go there.
 struct Proven {
-    client: Client,
+    client: Arc<Client>,
     redirect_uri: RedirectUri,
     redirect_uri_was_named: bool,
     state: Option<String>,
 }
 
-async fn prove(server: &Inner, form: &Form<'_>) -> Result<Proven, OAuthError> {
+async fn prove(
+    server: &Inner,
+    request: &Request<Bytes>,
+    form: &Form<'_>,
+) -> Result<Proven, OAuthError> {
     let unknown = || OAuthError::invalid_request("The application is not known here");
     let client_id: ClientId = form
         .required("client_id", "client_id is missing")?
         .parse()
         .map_err(|_| unknown())?;
-    let client = server
-        .records
-        .load::<Client>(client_digest(&client_id), server.now())
-        .await;
-    let client = client?
-        .map(|read| read.record)
+    let now = server.now();
+    let begins = Attempt::AuthorizationRequest(&client_id);
+    server.take(begins, server.address(request), now).await?;
+    let known = server.client(&client_id, now).await?;
+    let client = known
+        .map(|known| known.client)
         .filter(|client| !client.disabled);
     let client = client.ok_or_else(unknown)?;
     let named = form.one("redirect_uri")?;

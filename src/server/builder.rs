@@ -11,7 +11,7 @@ use http::request::Parts;
 use super::config::{ClientAddress, Config, ConfigError, Lifetimes, origins, paths, scope};
 use super::interaction::{DynInteraction, Interaction, Login};
 use super::policy::{AllowAll, DynPolicy, Policy};
-use super::throttle::Limit;
+use super::throttle::{DynThrottle, Limit, Limits, LocalThrottle, Throttle};
 use super::{AuthorizationServer, Endpoint, Registration};
 use crate::grant::{Catalog, Resource};
 use crate::store::{DynStore, MemoryStore, Store};
@@ -35,7 +35,8 @@ pub struct AuthorizationServerBuilder {
     browser_clients: Vec<String>,
     client_address: ClientAddress,
     lifetimes: Lifetimes,
-    wrong_user_codes: Limit,
+    limits: Limits,
+    throttle: Option<Box<dyn DynThrottle>>,
 }
 
 impl AuthorizationServerBuilder {
@@ -56,7 +57,8 @@ impl AuthorizationServerBuilder {
             browser_clients: Vec::new(),
             client_address: Box::new(|parts| parts.extensions.get::<IpAddr>().copied()),
             lifetimes: Lifetimes::default(),
-            wrong_user_codes: Limit::per_minute(10, 100),
+            limits: Limits::default(),
+            throttle: None,
         }
     }
 
@@ -224,9 +226,40 @@ impl AuthorizationServerBuilder {
         self
     }
 
+    /// How many wrong client secrets are taken (RFC 6749 §2.3.1). Default: 10 a minute for one client from one address, 30 from one
+    /// address, 1,000 from all.
+    ///
+    /// A *right* secret that was generated is never held back, so nobody can lock its holder out; one that a person chose is, once there
+    /// were too many.
+    pub fn wrong_client_secrets(mut self, limit: Limit) -> Self {
+        self.limits.client_secrets = limit;
+        self
+    }
+
     /// How many wrong user codes are taken (RFC 8628 §5.1). Default: 10 a minute from one address, 100 from all.
     pub fn wrong_user_codes(mut self, limit: Limit) -> Self {
-        self.wrong_user_codes = limit;
+        self.limits.user_codes = limit;
+        self
+    }
+
+    /// How many requests may begin to wait for an owner. With [`interaction_lifetime`](Self::interaction_lifetime) this bounds how many
+    /// of one client wait at a time. Default: 60 a minute from one address, 600 of one client, 3,000 of all.
+    pub fn authorization_requests(mut self, limit: Limit) -> Self {
+        self.limits.authorization_requests = limit;
+        self
+    }
+
+    /// How many device codes are given out. With [`device_code_lifetime`](Self::device_code_lifetime) this bounds how many of one client
+    /// live at a time. Default: 30 a minute to one address, 300 to one client, 1,000 to all.
+    pub fn device_requests(mut self, limit: Limit) -> Self {
+        self.limits.device_requests = limit;
+        self
+    }
+
+    /// Counts attempts in the host's own way, such as for all nodes together. Default: in this process, by the limits above and that of
+    /// [`Registration`], which have no effect with this.
+    pub fn throttle(mut self, throttle: impl Throttle) -> Self {
+        self.throttle = Some(Box::new(throttle));
         self
     }
 
@@ -292,7 +325,6 @@ impl AuthorizationServerBuilder {
             client_address: self.client_address,
             grant_types,
             lifetimes: self.lifetimes,
-            wrong_user_codes: self.wrong_user_codes,
         };
         if let Some(path) = config
             .login_path
@@ -301,7 +333,15 @@ impl AuthorizationServerBuilder {
         {
             return Err(ConfigError::Path(path.to_owned()));
         }
-        Ok(AuthorizationServer::new(config, self.store, self.clock))
+        let mut limits = self.limits;
+        if let Some(registration) = &config.registration {
+            limits.registrations = registration.limit();
+        }
+        let throttle = self.throttle;
+        let throttle = throttle.unwrap_or_else(|| Box::new(LocalThrottle::new(limits)));
+        Ok(AuthorizationServer::new(
+            config, self.store, self.clock, throttle,
+        ))
     }
 }
 

@@ -107,7 +107,7 @@ impl Clients<'_> {
         }
         let changed = self
             .change(client_id, |client| {
-                client.secret = Some(ClientSecret::new(&secret))
+                client.secret = Some(ClientSecret::new(&client.client_id, &secret))
             })
             .await?;
         Ok(changed.then_some(secret))

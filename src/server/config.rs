@@ -9,7 +9,6 @@ use http::request::Parts;
 
 use super::interaction::DynInteraction;
 use super::policy::DynPolicy;
-use super::throttle::Limit;
 use super::{Endpoint, Registration};
 use crate::grant::Catalog;
 use crate::types::{GrantType, InvalidIssuerUrl, IssuerUrl, Scope};
@@ -69,7 +68,6 @@ pub(crate) struct Config {
     pub(crate) client_address: ClientAddress,
     pub(crate) grant_types: Vec<GrantType>,
     pub(crate) lifetimes: Lifetimes,
-    pub(crate) wrong_user_codes: Limit,
 }
 
 /// How long things live.

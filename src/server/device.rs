@@ -6,8 +6,8 @@ use http::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use sha2::Sha256;
 
-use super::approve::request_parts;
 use super::authenticate::authenticate;
+use super::throttle::Attempt;
 use super::{Answer, Endpoint, Inner};
 use crate::grant::Asked;
 use crate::protocol::client_auth::Credentials;
@@ -48,7 +48,12 @@ async fn authorize_device(
         return Err(OAuthError::method_not_allowed("POST"));
     }
     let form = Form::from_body(request.headers(), request.body())?;
-    let client = authenticate(server, &Credentials::read(request.headers(), &form)?).await?;
+    let credentials = Credentials::read(request.headers(), &form)?;
+    let begins = Attempt::DeviceRequest(&credentials.client_id);
+    server
+        .take(begins, server.address(request), server.now())
+        .await?;
+    let client = authenticate(server, request, &credentials).await?;
     if !client.may_use(GrantType::DeviceCode) {
         return Err(OAuthError::new(
             ErrorCode::UnauthorizedClient,
@@ -83,7 +88,7 @@ async fn authorize_device(
         resources,
         asked: Some(DeviceAsked {
             at: now,
-            from: server.address(&request_parts(request).into_parts().0),
+            from: server.address(request),
         }),
         expires_at,
         state,

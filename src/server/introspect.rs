@@ -32,7 +32,7 @@ async fn introspect(
     // RFC 7662 §2.1: MUST require authorization; who sends nothing of the kind is not told what is wrong with the rest.
     let credentials =
         Credentials::read_if_any(request.headers(), &form)?.ok_or(OAuthError::invalid_client())?;
-    let caller = authenticate(server, &credentials).await?;
+    let caller = authenticate(server, request, &credentials).await?;
     if !caller.is_confidential() {
         return Err(OAuthError::invalid_client());
     }

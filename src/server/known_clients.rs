@@ -4,11 +4,11 @@
 //! that is not there is asked for again each time.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use super::Inner;
 use crate::store::{Key, Kind, StoreError, client_digest};
-use crate::types::{Client, ClientId, Flag, Timestamp};
+use crate::types::{Client, ClientId, Digest, Flag, Timestamp};
 
 /// The most that are kept. When there are more, all are forgotten: those in use are read again.
 const MOST: usize = 10_000;
@@ -21,6 +21,8 @@ pub(crate) struct KnownClients(RwLock<HashMap<ClientId, Known>>);
 pub(crate) struct Known {
     pub(crate) client: Arc<Client>,
     pub(crate) flag: Flag,
+    /// By what the secret is known again that it proved itself with, if a person may have chosen that: it takes long to prove.
+    pub(crate) proven: Arc<OnceLock<Digest>>,
 }
 
 impl KnownClients {
@@ -56,7 +58,11 @@ impl Inner {
             return Ok(None);
         };
         let client = Arc::new(read.record);
-        let known = Known { client, flag };
+        let known = Known {
+            client,
+            flag,
+            proven: Arc::default(),
+        };
         self.known_clients.keep(&known);
         Ok(Some(known))
     }
@@ -74,6 +80,7 @@ mod tests {
         Known {
             client,
             flag: Flag::new(),
+            proven: Arc::default(),
         }
     }
 

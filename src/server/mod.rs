@@ -11,9 +11,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::request::Parts;
 use http::{Request, Response};
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::{OnceCell, Semaphore, watch};
 
 mod approve;
 mod authenticate;
@@ -55,12 +54,12 @@ pub use register::Registration;
 pub use registration_policy::{
     RegistrationDenial, RegistrationPolicy, RegistrationRequest, RegistrationVerdict,
 };
-pub use throttle::Limit;
+pub use throttle::{Attempt, Limit, Taken, Throttle};
 
 use self::config::Config;
 use self::flags::Flags;
 use self::known_clients::KnownClients;
-use self::throttle::Throttle;
+use self::throttle::DynThrottle;
 use crate::protocol::error::OAuthError;
 use crate::store::{DynStore, Insert, Records, StoreError};
 use crate::types::record::ServerKey;
@@ -186,8 +185,9 @@ pub(crate) struct Inner {
     clock: Arc<dyn Clock>,
     routes: HashMap<String, Route>,
     documents: metadata::Documents,
-    wrong_user_codes: Throttle,
-    registrations: Throttle,
+    throttle: Box<dyn DynThrottle>,
+    /// How many slow digests are made at once.
+    slow_proofs: Semaphore,
     server_key: OnceCell<Digest>,
     tasks: OnceLock<()>,
     /// Dropped with the last clone: that is how background tasks learn of it.
@@ -201,16 +201,17 @@ impl AuthorizationServer {
         AuthorizationServerBuilder::new(issuer.into())
     }
 
-    fn new(config: Config, store: Arc<dyn DynStore>, clock: Arc<dyn Clock>) -> Self {
-        let registrations = config
-            .registration
-            .as_ref()
-            .map_or(Limit::per_minute(0, 0), Registration::limit);
+    fn new(
+        config: Config,
+        store: Arc<dyn DynStore>,
+        clock: Arc<dyn Clock>,
+        throttle: Box<dyn DynThrottle>,
+    ) -> Self {
         Self(Arc::new(Inner {
             routes: routes(&config),
             documents: metadata::Documents::new(&config),
-            wrong_user_codes: Throttle::new(config.wrong_user_codes),
-            registrations: Throttle::new(registrations),
+            throttle,
+            slow_proofs: Semaphore::new(2),
             records: Records::new(store),
             flags: Flags::default(),
             known_clients: KnownClients::default(),
@@ -322,8 +323,27 @@ impl Inner {
         format!("{}?{query}", self.path(Endpoint::Authorize))
     }
 
-    fn address(&self, parts: &Parts) -> Option<IpAddr> {
-        (self.config.client_address)(parts)
+    /// The address that a request comes from, as the host tells it.
+    fn address(&self, request: &Request<Bytes>) -> Option<IpAddr> {
+        (self.config.client_address)(&approve::request_parts(request).into_parts().0)
+    }
+
+    /// Counts an attempt, or refuses it with 429.
+    async fn take(
+        &self,
+        attempt: Attempt<'_>,
+        address: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<(), OAuthError> {
+        match self.throttle.take(attempt, address, now).await {
+            Taken::Taken => Ok(()),
+            Taken::TooMany { retry_after } => {
+                tracing::warn!(?attempt, "too many attempts: answered 429");
+                Err(OAuthError::too_many_requests(
+                    u32::try_from(retry_after.as_secs()).unwrap_or(u32::MAX),
+                ))
+            }
+        }
     }
 
     /// The key under which user codes are kept, made by the first node that needs it.

@@ -12,13 +12,12 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::{Map, Value};
 
-use super::approve::request_parts;
 use super::config::ConfigError;
 use super::issue::keep_until;
 use super::registration_policy::{
     DynRegistrationPolicy, RegistrationPolicy, RegistrationRequest, RegistrationVerdict,
 };
-use super::throttle::Limit;
+use super::throttle::{Attempt, Limit};
 use super::{Answer, Inner};
 use crate::protocol::error::{ErrorCode, OAuthError, json};
 use crate::protocol::registration::{
@@ -167,11 +166,8 @@ async fn register(server: &Inner, request: &Request<Bytes>) -> Result<Response<B
     if request.method() != Method::POST {
         return Err(OAuthError::method_not_allowed("POST"));
     }
-    let (now, address) = (
-        server.now(),
-        server.address(&request_parts(request).into_parts().0),
-    );
-    server.registrations.take(address, now)?;
+    let (now, address) = (server.now(), server.address(request));
+    server.take(Attempt::Registration, address, now).await?;
     registration.admits(request.headers())?;
     let media_type = request
         .headers()
@@ -266,7 +262,10 @@ async fn create(
         expires_at: now.saturating_add(UNUSED),
         dedupe: secret.is_none().then(|| metadata.digest()),
         metadata: metadata.kept(),
-        ..Client::new(id, secret.map(ClientSecret::new))
+        ..Client::new(
+            id.clone(),
+            secret.map(|secret| ClientSecret::new(&id, secret)),
+        )
     };
     let lifetime = server
         .config

@@ -30,7 +30,12 @@ async fn revoke(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byt
         return Err(OAuthError::method_not_allowed("POST"));
     }
     let form = Form::from_body(request.headers(), request.body())?;
-    let client = authenticate(server, &Credentials::read(request.headers(), &form)?).await?;
+    let client = authenticate(
+        server,
+        request,
+        &Credentials::read(request.headers(), &form)?,
+    )
+    .await?;
     form.one("token_type_hint")?;
     let token = form.required("token", "token is missing")?;
     if let Some(token) = RefreshToken::parse(token) {

@@ -32,7 +32,7 @@ async fn exchange(server: &Inner, request: &Request<Bytes>) -> Result<Response<B
     let form = Form::from_body(request.headers(), request.body())?;
     let credentials = Credentials::read(request.headers(), &form);
     form.required("grant_type", "grant_type is missing")?;
-    let client = authenticate(server, &credentials?).await?;
+    let client = authenticate(server, request, &credentials?).await?;
     let grant = GrantRequest::parse(&form)?;
     let grant_type = grant.grant_type();
     if !server.is_on(grant_type) {

@@ -1,17 +1,19 @@
 //! The page where people type device codes in (RFC 8628 §3.3).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 
-use super::approve::{is_same_origin, request_parts};
+use super::approve::is_same_origin;
 use super::authorization_response::{page, page_error, see_other};
 use super::device;
 use super::pages::{self, DeviceCode};
+use super::throttle::Attempt;
 use super::waiting::Waiting;
 use super::{Answer, Endpoint, Inner};
 use crate::protocol::error::OAuthError;
 use crate::protocol::form::Form;
-use crate::store::client_digest;
 use crate::types::record::{Device, DeviceState, Flow, Interaction, InteractionState, UserCode};
 use crate::types::{Client, Digest, Secret};
 
@@ -42,8 +44,7 @@ fn show(server: &Inner, request: &Request<Bytes>) -> Result<Response<Bytes>, OAu
 /// A code was typed in: the request that it stands for waits for its owner from now on.
 async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Bytes>, OAuthError> {
     let now = server.now();
-    let (parts, ()) = request_parts(request).into_parts();
-    let address = server.address(&parts);
+    let address = server.address(request);
     if !is_same_origin(server, request.headers()) {
         return Ok(page(
             StatusCode::FORBIDDEN,
@@ -52,7 +53,7 @@ async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byte
         ));
     }
     // Counted before it is known to be wrong: of guesses at the same time, no more are answered than one after the other.
-    server.wrong_user_codes.take(address, now)?;
+    server.take(Attempt::UserCode, address, now).await?;
     let form = Form::from_body(request.headers(), request.body())?;
     let typed = form
         .one("user_code")?
@@ -60,7 +61,9 @@ async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byte
         .unwrap_or_default();
     let found = find(server, &typed).await;
     if !matches!(found, Ok(None)) {
-        server.wrong_user_codes.give_back(address, now); // a right code is no try, and an outage of ours neither
+        // A right code is no try, and an outage of ours neither.
+        let throttle = &server.throttle;
+        throttle.give_back(Attempt::UserCode, address, now).await;
     }
     let Some((digest, device, client)) = found? else {
         // One sentence for a wrong, an expired and a used code.
@@ -73,6 +76,9 @@ async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byte
         };
         return Ok(pages::respond(StatusCode::BAD_REQUEST, &page));
     };
+    // A right one makes a request that waits, and so is counted as one.
+    let waits = Attempt::AuthorizationRequest(&device.client_id);
+    server.take(waits, address, now).await?;
     let expires_at = now.saturating_add(server.config.lifetimes.interaction);
     let record = |id: &Secret| Interaction {
         client_id: device.client_id,
@@ -91,7 +97,10 @@ async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byte
 }
 
 /// The device that shows this code and still waits, its key, and its client.
-async fn find(server: &Inner, typed: &str) -> Result<Option<(Digest, Device, Client)>, OAuthError> {
+async fn find(
+    server: &Inner,
+    typed: &str,
+) -> Result<Option<(Digest, Device, Arc<Client>)>, OAuthError> {
     if typed.len() != device::USER_CODE {
         return Ok(None);
     }
@@ -108,11 +117,9 @@ async fn find(server: &Inner, typed: &str) -> Result<Option<(Digest, Device, Cli
     if !matches!(device.state, DeviceState::Pending { .. }) || device.expires_at <= now {
         return Ok(None);
     }
-    let client = records
-        .load::<Client>(client_digest(&device.client_id), now)
-        .await?;
-    let Some(client) = client
-        .map(|read| read.record)
+    let known = server.client(&device.client_id, now).await?;
+    let Some(client) = known
+        .map(|known| known.client)
         .filter(|client| !client.disabled)
     else {
         return Ok(None);

@@ -1,11 +1,13 @@
 //! Requests that wait for their owner, in the store under an opaque id.
 
+use std::sync::Arc;
+
 use super::authorization_response::{Address, page_error};
 use super::interaction::PendingRequest;
 use super::issue::lifetime;
 use super::{Answer, Inner};
 use crate::protocol::error::OAuthError;
-use crate::store::{Insert, Read, Replace, client_digest};
+use crate::store::{Insert, Read, Replace};
 use crate::types::record::{Flow, Interaction, InteractionState};
 use crate::types::{Client, Digest, RegisteredBy, Secret};
 
@@ -13,14 +15,14 @@ use crate::types::{Client, Digest, RegisteredBy, Secret};
 pub(crate) struct Waiting {
     pub(crate) id: Secret,
     pub(crate) read: Read<Interaction>,
-    pub(crate) client: Client,
+    pub(crate) client: Arc<Client>,
 }
 
 impl Waiting {
     /// Puts a request into the store under a new id.
     pub(crate) async fn keep(
         server: &Inner,
-        client: Client,
+        client: Arc<Client>,
         record: impl FnOnce(&Secret) -> Interaction,
     ) -> Result<Self, OAuthError> {
         let (id, now) = (Secret::generate()?, server.now());
@@ -47,11 +49,8 @@ impl Waiting {
         let now = server.now();
         let read = server.records.load::<Interaction>(digest(&id), now).await?;
         let read = read.ok_or_else(gone)?;
-        let client = server
-            .records
-            .load::<Client>(client_digest(&read.record.client_id), now)
-            .await;
-        let client = client?.map(|read| read.record);
+        let known = server.client(&read.record.client_id, now).await?;
+        let client = known.map(|known| known.client);
         let client = client.filter(|client| !client.disabled).ok_or_else(gone)?;
         Ok(Self { id, read, client })
     }

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ClientId, Digest, GrantType, RedirectUri, ResourceUri, Scope, Secret, Timestamp};
+use super::{
+    ClientId, ClientSecret, Digest, GrantType, RedirectUri, ResourceUri, Scope, Secret, Timestamp,
+};
 
 /// Who put a client into the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,26 +69,6 @@ pub struct Client {
     pub(crate) metadata: Map<String, Value>,
 }
 
-/// What the server keeps of a client secret.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct ClientSecret {
-    pub(crate) digest: Digest,
-    pub(crate) expires_at: Timestamp,
-}
-
-impl ClientSecret {
-    pub(crate) fn new(secret: &Secret) -> Self {
-        Self {
-            digest: Self::digest(secret.expose()),
-            expires_at: Timestamp::MAX,
-        }
-    }
-
-    pub(crate) fn digest(presented: &str) -> Digest {
-        Digest::of("client_secret", presented.as_bytes())
-    }
-}
-
 impl Client {
     /// A client that cannot keep a secret: an app on somebody's computer, phone, browser or television (RFC 6749 §2.1).
     ///
@@ -96,11 +78,13 @@ impl Client {
         Self::new(client_id, None)
     }
 
-    /// A client that keeps a secret. Only a digest of it is stored; a fast digest suffices for a generated secret, so take
-    /// [`Secret::generate`] and not something a person thought of.
+    /// A client that keeps a secret; only a digest of it is stored. Best is [`Secret::generate`]. One of fewer than 32 characters is taken
+    /// for something that a person thought of: its digest is a slow one (Argon2id), so this takes some 20 milliseconds then, and checking
+    /// it is throttled.
     #[must_use]
     pub fn confidential(client_id: ClientId, secret: &Secret) -> Self {
-        Self::new(client_id, Some(ClientSecret::new(secret)))
+        let secret = ClientSecret::new(&client_id, secret);
+        Self::new(client_id, Some(secret))
     }
 
     pub(crate) fn new(client_id: ClientId, secret: Option<ClientSecret>) -> Self {

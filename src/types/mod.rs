@@ -6,6 +6,8 @@ mod claims;
 #[cfg(feature = "server")]
 mod client;
 mod client_id;
+#[cfg(feature = "server")]
+mod client_secret;
 mod clock;
 mod flag;
 #[cfg(feature = "server")]
@@ -27,10 +29,10 @@ pub(crate) mod record;
 pub use body::{Body, Nothing};
 pub use claims::{Claims, InvalidClaims};
 #[cfg(feature = "server")]
-pub(crate) use client::ClientSecret;
-#[cfg(feature = "server")]
 pub use client::{Client, Introspects, RegisteredBy};
 pub use client_id::{ClientId, InvalidClientId};
+#[cfg(feature = "server")]
+pub(crate) use client_secret::{ClientSecret, Proof, SlowProof};
 #[cfg(feature = "testing")]
 pub use clock::ManualClock;
 pub use clock::{Clock, SystemClock, Timestamp};

@@ -292,6 +292,7 @@ async fn s02_a_bad_request_of_a_client_that_registered_itself_names_the_host_bef
 async fn rfc6749_4_1_2_1_a_store_that_is_down_is_a_503_page_or_told_to_the_proven_client() {
     let store = Faulty::default();
     let server = Harness::with(|builder| builder.store(store.clone())).await;
+    server.forget("app").await;
     store.break_down(&[Kind::Client]);
     let answer = server.get(&changed(&[]), Some("alice")).await;
     answer.page(503);
@@ -310,6 +311,8 @@ async fn rfc6749_4_1_2_1_a_store_that_is_down_is_a_503_page_or_told_to_the_prove
         (Kind::Interaction, "page"),
         (Kind::Client, "page"),
     ] {
+        store.break_down(&[]);
+        server.forget("app").await;
         store.break_down(&[down]);
         let answer = server.decide(&page, "alice", "allow").await;
         match then {

@@ -320,7 +320,7 @@ async fn a_body_that_breaks_off_is_400_and_nothing_is_done() {
     let server = Harness::new().await;
     let mut body = Pieces::new(1);
     body.piece = Bytes::from_static(
-        b"grant_type=client_credentials&client_id=web&client_secret=web-secret&scope=ledger.read",
+        b"grant_type=client_credentials&client_id=web&client_secret=web-secret-0123456789-0123456789-0123456789&scope=ledger.read",
     );
     body.breaks_off = true;
     let answer = post(&server.oauth, "/auth/token", body).await;
@@ -334,7 +334,7 @@ async fn a_form_in_pieces_is_put_together_and_trailers_are_left_out() {
         Frame::data(Bytes::from("grant_type=client_cred")),
         Frame::data(Bytes::new()),
         Frame::data(Bytes::from(
-            "entials&client_id=web&client_secret=web-secret&sco",
+            "entials&client_id=web&client_secret=web-secret-0123456789-0123456789-0123456789&sco",
         )),
         Frame::data(Bytes::from("pe=ledger.read")),
         Frame::trailers(http::HeaderMap::new()),

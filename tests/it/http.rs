@@ -269,7 +269,7 @@ async fn s24_no_header_says_who_we_are() {
         .await;
     let verification_uri = device.member("verification_uri");
     assert_eq!(verification_uri, format!("{ISSUER}/device"));
-    let authorization = basic("all", "all-secret");
+    let authorization = basic("all", "all-secret-0123456789-0123456789-0123456789");
     let all = [hostile.as_slice(), &[("authorization", &authorization)]].concat();
     let (token, _) = server.tokens("").await.pair();
     let told = server

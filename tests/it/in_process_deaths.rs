@@ -154,13 +154,6 @@ async fn a_token_of_an_earlier_life_is_good_from_the_first_request_on() {
     }
 }
 
-/// The process knows its clients from earlier requests: a change that changes nothing makes it read this one again.
-async fn forget_client(node: &Node, client_id: &str) {
-    let clients = node.server.oauth.clients();
-    let id = client_id.parse().unwrap();
-    assert!(clients.disable(&id, false).await.unwrap());
-}
-
 #[tokio::test]
 async fn a_revocation_while_a_token_is_checked_wins() {
     for kind in [
@@ -176,7 +169,7 @@ async fn a_revocation_while_a_token_is_checked_wins() {
             .tokens("&scope=ledger.read+offline_access")
             .await;
         let token = tokens.member("access_token");
-        forget_client(&node, "app").await;
+        node.server.forget("app").await;
         let (was_made, go) = node.store.hold(kind);
         let check = tokio::spawn({
             let (ledger, token) = (node.ledger.clone(), token.clone());
@@ -210,7 +203,7 @@ async fn a_revocation_while_a_token_is_checked_wins() {
 async fn a_change_that_kills_nothing_while_a_token_is_checked_is_no_refusal() {
     let node = Node::new().await;
     let token = node.client_token().await;
-    forget_client(&node, "web").await;
+    node.server.forget("web").await;
     let (was_made, go) = node.store.hold(Kind::Client);
     let check = tokio::spawn({
         let (ledger, token) = (node.ledger.clone(), token.clone());

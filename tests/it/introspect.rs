@@ -4,7 +4,7 @@ use tower_oauth::types::{Client, Introspects, Secret};
 
 use crate::support::{Answer, FILES, FOR_ITSELF, Harness, ISSUER, LEDGER, NOW, SECRET, redemption};
 
-const ALL: (&str, &str) = ("all", "all-secret");
+const ALL: (&str, &str) = ("all", "all-secret-0123456789-0123456789-0123456789");
 
 async fn ask(server: &Harness, caller: (&str, &str), token: &str) -> Answer {
     let form = format!("token={token}");
@@ -79,7 +79,10 @@ async fn rfc7662_4_a_caller_is_told_about_its_own_tokens_and_those_meant_for_it(
     let of_web = server.web(FOR_ITSELF).await.access_token();
     for (caller, may_ask) in [
         (ALL, [true, true, true, true]),
-        (("rs", "rs-secret"), [true, false, true, true]),
+        (
+            ("rs", "rs-secret-0123456789-0123456789-0123456789"),
+            [true, false, true, true],
+        ),
         (("files", "files-secret"), [false, true, true, false]),
         (("web", SECRET), [false, false, false, true]),
         (("plain", "plain-secret"), [false; 4]),

@@ -106,7 +106,11 @@ async fn s10_a_token_of_another_client_is_not_touched_and_the_answer_does_not_te
         let by_public = server.post("/auth/revoke", &form).await;
         let form = format!("token={token}");
         let by_server = server
-            .post_as("/auth/revoke", ("rs", "rs-secret"), &form)
+            .post_as(
+                "/auth/revoke",
+                ("rs", "rs-secret-0123456789-0123456789-0123456789"),
+                &form,
+            )
             .await;
         for answer in [by_public, by_server] {
             done(&answer, token);

@@ -21,13 +21,13 @@ pub(crate) const FILES: &str = "https://api.harbor.test/files";
 pub(crate) const CALLBACK: &str = "https://app.harbor.test/cb";
 pub(crate) const VERIFIER: &str = "kQ4n7rYw2Zt_pB9sXc-LmV3uHe.Fj8oD~a1GqK6yTiN0z";
 pub(crate) const CHALLENGE: &str = "kj6EpUHcHNLovRS2MBmyXh3DG-X5wwG4xn21qr77nAw";
-pub(crate) const SECRET: &str = "web-secret";
+pub(crate) const SECRET: &str = "web-secret-0123456789-0123456789-0123456789";
 pub(crate) const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// A token request that a confidential client needs nothing else for.
 pub(crate) const FOR_ITSELF: &str = "grant_type=client_credentials&scope=ledger.read";
 
 /// A server with clients: `app` (public, code and refresh), `web` (confidential, all grants, [`SECRET`]), `tv` (public, device),
-/// `rs` (confidential, resource server of the ledger, `rs-secret`), `all` (introspects everything, `all-secret`).
+/// `rs` (confidential, resource server of the ledger, `rs-secret-0123456789-0123456789-0123456789`), `all` (introspects everything, `all-secret-0123456789-0123456789-0123456789`).
 pub(crate) struct Harness {
     pub(crate) oauth: AuthorizationServer,
     pub(crate) clock: ManualClock,
@@ -246,10 +246,10 @@ impl Harness {
             Client::public("tv".parse().unwrap())
                 .name("Harbor TV")
                 .grant_types([DeviceCode, RefreshToken]),
-            confidential("rs", "rs-secret")
+            confidential("rs", "rs-secret-0123456789-0123456789-0123456789")
                 .grant_types([])
                 .introspects(for_ledger),
-            confidential("all", "all-secret")
+            confidential("all", "all-secret-0123456789-0123456789-0123456789")
                 .grant_types([])
                 .introspects(Introspects::Everything),
         ];
@@ -262,6 +262,12 @@ impl Harness {
     pub(crate) async fn create(&self, client: Client) {
         let created = self.oauth.clients().create(client).await.unwrap();
         assert_eq!(created, CreateClient::Created);
+    }
+
+    /// The server knows its clients from earlier requests: a change that changes nothing makes it read this one again.
+    pub(crate) async fn forget(&self, client_id: &str) {
+        let id = client_id.parse().unwrap();
+        assert!(self.oauth.clients().disable(&id, false).await.unwrap());
     }
 
     pub(crate) fn advance(&self, seconds: u64) {
@@ -431,7 +437,7 @@ impl Harness {
         let answer = self
             .post_as(
                 "/auth/introspect",
-                ("all", "all-secret"),
+                ("all", "all-secret-0123456789-0123456789-0123456789"),
                 &format!("token={token}"),
             )
             .await;

@@ -40,7 +40,11 @@ async fn rfc6749_4_4_nobody_else_gets_one() {
         answer.error(400, "unauthorized_client");
     }
     let not_registered = server
-        .post_as("/auth/token", ("rs", "rs-secret"), FOR_ITSELF)
+        .post_as(
+            "/auth/token",
+            ("rs", "rs-secret-0123456789-0123456789-0123456789"),
+            FOR_ITSELF,
+        )
         .await;
     not_registered.error(400, "unauthorized_client");
     let wrong = server
