@@ -214,7 +214,15 @@ async fn rfc6749_2_3_2_no_other_scheme_proves_a_client() {
         "/auth/revoke",
         "/auth/device",
     ] {
-        for scheme in ["Bearer", "Digest", "Negotiate", "Mutual", "Basis", "Token", "GNAP"] {
+        for scheme in [
+            "Bearer",
+            "Digest",
+            "Negotiate",
+            "Mutual",
+            "Basis",
+            "Token",
+            "GNAP",
+        ] {
             let header = format!(
                 "{scheme} {}",
                 crate::support::basic("web", SECRET).replace("Basic ", "")
