@@ -20,6 +20,9 @@ use crate::types::{
 /// What every access token begins with.
 pub(crate) const ACCESS_TOKEN_PREFIX: &str = "toa_";
 
+/// What every client identifier begins with that is made here.
+pub(crate) const CLIENT_ID_PREFIX: &str = "toc_";
+
 /// The digest under which an access token is kept; none for a text that cannot be one, which costs no look-up.
 pub(crate) fn access_token_digest(token: &str) -> Option<Digest> {
     let has_form =
@@ -161,13 +164,18 @@ pub(crate) fn outlives(
     idle_until.max(last.min(ends_at))
 }
 
+const fn is_base64url(byte: u8) -> bool {
+    matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_')
+}
+
 /// RFC 9700 §4.15: MUST. The `sub` of a client that speaks for itself is its id, so nobody is approved for who is named like one.
 pub(crate) async fn is_client(server: &Inner, subject: &Subject) -> Result<bool, StoreError> {
     let name = subject.as_str();
     let Ok(id) = name.parse::<ClientId>() else {
         return Ok(false);
     };
-    if ClientId::is_generated(name) {
+    let has_form = |tail: &str| tail.len() == 43 && tail.bytes().all(is_base64url);
+    if name.strip_prefix(CLIENT_ID_PREFIX).is_some_and(has_form) {
         return Ok(true);
     }
     let client = server
