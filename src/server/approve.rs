@@ -9,15 +9,15 @@ use super::authorization_response::{
 };
 use super::consent::{ask, csrf, keep_consent};
 use super::interaction::{Approval, Decision};
+use super::issue::is_client;
 use super::waiting::Waiting;
 use super::{Answer, AuthorizationServer, Inner};
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
-use crate::store::{StoreError, client_digest};
 use crate::types::record::{
     Approved, Code, CodeState, Device, DeviceState, Flow, InteractionState,
 };
-use crate::types::{Body, Client, ClientId, Digest, Secret, Subject};
+use crate::types::{Body, Digest, Secret};
 
 /// On whose word a request is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,22 +235,6 @@ pub(crate) async fn approve(
                 .into()
         }
     }
-}
-
-/// RFC 9700 §4.15: MUST. The `sub` of a client that speaks for itself is its id, so nobody is approved for who is named like one.
-async fn is_client(server: &Inner, subject: &Subject) -> Result<bool, StoreError> {
-    let name = subject.as_str();
-    let Ok(id) = name.parse::<ClientId>() else {
-        return Ok(false);
-    };
-    if ClientId::is_generated(name) {
-        return Ok(true);
-    }
-    let client = server
-        .records
-        .load::<Client>(client_digest(&id), server.now())
-        .await?;
-    Ok(client.is_some())
 }
 
 /// What decides is the interaction's step to decided; the code is made after it.

@@ -18,7 +18,7 @@ pub enum CreateClient {
     Created,
     /// Another client has this id; nothing was written.
     Exists,
-    /// A person has this name, and something that they granted is alive; nothing was written. The `sub` of a client that speaks for
+    /// A person has this name, and something that they granted is alive; nothing was kept. The `sub` of a client that speaks for
     /// itself is its id, so the two would be taken for each other (RFC 9700 §4.15).
     NameOfSubject,
 }
@@ -31,24 +31,25 @@ impl Clients<'_> {
     /// [`StoreError`] if the store failed.
     pub async fn create(&self, client: Client) -> Result<CreateClient, StoreError> {
         let now = self.0.now();
-        if let Ok(subject) = Subject::new(client.client_id.as_str())
-            && !Grants(self.0).by_subject(&subject).await?.is_empty()
-        {
-            return Ok(CreateClient::NameOfSubject);
-        }
         let client = Client {
             client_id_issued_at: now,
             ..client
         };
-        match self
-            .0
-            .records
-            .create(client_digest(&client.client_id), client, now)
-            .await?
-        {
-            Insert::Inserted(_) => Ok(CreateClient::Created),
-            Insert::Exists => Ok(CreateClient::Exists),
+        let (digest, name) = (
+            client_digest(&client.client_id),
+            Subject::new(client.client_id.as_str()),
+        );
+        if self.0.records.create(digest, client, now).await? == Insert::Exists {
+            return Ok(CreateClient::Exists);
         }
+        // It is written before it is looked: who redeems a code of that person meanwhile does so too, and one of the two sees the other.
+        if let Ok(subject) = name
+            && !Grants(self.0).by_subject(&subject).await?.is_empty()
+        {
+            self.0.records.remove::<Client>(digest).await?;
+            return Ok(CreateClient::NameOfSubject);
+        }
+        Ok(CreateClient::Created)
     }
 
     /// Reads a client.

@@ -13,10 +13,15 @@ use crate::grant::{Issue, RefreshToken};
 use crate::protocol::error::{ErrorCode, OAuthError, json};
 use crate::store::{StoreError, client_digest};
 use crate::types::record::{AccessToken, Approved, ClientDedupe, Grant, RefreshFamily};
-use crate::types::{Client, Digest, GrantType, RegisteredBy, Scope, Secret, Timestamp, random};
+use crate::types::{
+    Client, ClientId, Digest, GrantType, RegisteredBy, Scope, Secret, Subject, Timestamp, random,
+};
 
 /// What every access token begins with.
 pub(crate) const ACCESS_TOKEN_PREFIX: &str = "toa_";
+
+/// What every client identifier begins with that is made here.
+pub(crate) const CLIENT_ID_PREFIX: &str = "toc_";
 
 /// The digest under which an access token is kept; none for a text that cannot be one, which costs no look-up.
 pub(crate) fn access_token_digest(token: &str) -> Option<Digest> {
@@ -159,8 +164,29 @@ pub(crate) fn outlives(
     idle_until.max(last.min(ends_at))
 }
 
-/// Keeps a new grant, *then* looks whether everything of its owner was revoked meanwhile: a revoker writes first and looks later, so
-/// one of the two sees the other.
+const fn is_base64url(byte: u8) -> bool {
+    matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_')
+}
+
+/// RFC 9700 §4.15: MUST. The `sub` of a client that speaks for itself is its id, so nobody is approved for who is named like one.
+pub(crate) async fn is_client(server: &Inner, subject: &Subject) -> Result<bool, StoreError> {
+    let name = subject.as_str();
+    let Ok(id) = name.parse::<ClientId>() else {
+        return Ok(false);
+    };
+    let has_form = |tail: &str| tail.len() == 43 && tail.bytes().all(is_base64url);
+    if name.strip_prefix(CLIENT_ID_PREFIX).is_some_and(has_form) {
+        return Ok(true);
+    }
+    let client = server
+        .records
+        .load::<Client>(client_digest(&id), server.now())
+        .await?;
+    Ok(client.is_some())
+}
+
+/// Keeps a new grant, *then* looks whether everything of its owner was revoked meanwhile, or a client was given the owner's name: a
+/// revoker, and who creates a client, write first and look later, so one of the two sees the other.
 pub(crate) async fn keep_grant(
     server: &Inner,
     grant: &NewGrant,
@@ -176,6 +202,13 @@ pub(crate) async fn keep_grant(
     let epoch = records.subject_epoch(&approved.subject, now).await?;
     if epoch != approved.subject_epoch {
         return Err(OAuthError::invalid_grant("The grant was revoked"));
+    }
+    if is_client(server, &approved.subject).await? {
+        let revoke = |grant: &mut Grant| !std::mem::replace(&mut grant.revoked, true);
+        records.change(grant.digest, now, revoke).await?;
+        return Err(OAuthError::invalid_grant(
+            "The person has the name of a client",
+        ));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::{Map, Value};
 
 use super::config::ConfigError;
-use super::issue::keep_until;
+use super::issue::{CLIENT_ID_PREFIX, keep_until};
 use super::registration_policy::{
     DynRegistrationPolicy, RegistrationPolicy, RegistrationRequest, RegistrationVerdict,
 };
@@ -250,7 +250,7 @@ async fn create(
     secret: Option<&Secret>,
 ) -> Result<Client, StoreError> {
     let now = server.now();
-    let id = Secret::generate_with_prefix(ClientId::PREFIX).map_err(StoreError::new)?;
+    let id = Secret::generate_with_prefix(CLIENT_ID_PREFIX).map_err(StoreError::new)?;
     let id: ClientId = id.expose().parse().map_err(StoreError::new)?;
     let client = Client {
         registered_by: RegisteredBy::Itself,

@@ -35,7 +35,7 @@ pub enum RegistrationVerdict {
     /// Yes, with these members in place of the client's own; `null` takes one away. They are checked like the client's.
     AllowWith(Map<String, Value>),
     /// Yes: the software statement was verified, its issuer is trusted, and these are its metadata. They win over the client's own, and
-    /// the statement is given back with them unmodified (RFC 7591 §2.3, §3.2.1).
+    /// the statement is given back with them unmodified (RFC 7591 §2.3, §3.2.1). People are still told that the client registered itself.
     AllowStatement(Map<String, Value>),
     /// No.
     Deny(RegistrationDenial),

@@ -21,19 +21,6 @@ impl ClientId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// Whether a text has the form of the identifiers that the server makes itself.
-    pub(crate) fn is_generated(text: &str) -> bool {
-        let tail = text.strip_prefix(Self::PREFIX);
-        tail.is_some_and(|tail| tail.len() == 43 && tail.bytes().all(is_base64url))
-    }
-
-    /// What those begin with.
-    pub(crate) const PREFIX: &str = "toc_";
-}
-
-const fn is_base64url(byte: u8) -> bool {
-    matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_')
 }
 
 impl Borrow<str> for ClientId {

@@ -177,12 +177,14 @@ async fn s03_there_is_no_code_without_a_challenge_so_no_verifier_can_come_to_one
 async fn s03_plain_is_refused_and_a_challenge_is_not_its_own_verifier() {
     let server = Harness::new().await;
     for method in ["plain", "PLAIN", "none", "S512"] {
-        let case = [
-            ("code_challenge_method", Some(method)),
-            ("code_challenge", Some(VERIFIER)),
-        ];
-        let answer = server.get(&changed(&case), Some("alice")).await;
-        gives_nothing(&answer, "invalid_request");
+        for verifier in [VERIFIER, CHALLENGE] {
+            let case = [
+                ("code_challenge_method", Some(method)),
+                ("code_challenge", Some(verifier)),
+            ];
+            let answer = server.get(&changed(&case), Some("alice")).await;
+            gives_nothing(&answer, "invalid_request");
+        }
     }
     for presented in [
         CHALLENGE,
@@ -212,7 +214,15 @@ async fn rfc6749_2_3_2_no_other_scheme_proves_a_client() {
         "/auth/revoke",
         "/auth/device",
     ] {
-        for scheme in ["Bearer", "Digest", "Negotiate", "Mutual", "Basicx", "GNAP"] {
+        for scheme in [
+            "Bearer",
+            "Digest",
+            "Negotiate",
+            "Mutual",
+            "Basis",
+            "Token",
+            "GNAP",
+        ] {
             let header = format!(
                 "{scheme} {}",
                 crate::support::basic("web", SECRET).replace("Basic ", "")

@@ -54,6 +54,26 @@ async fn rfc9700_4_15_1_nobody_is_approved_who_has_the_name_of_a_client() {
     }
 }
 
+// req: 9700-4.15.1-2
+#[tokio::test]
+async fn rfc9700_4_15_1_what_was_approved_before_a_client_got_the_name_gives_no_tokens() {
+    let server = Harness::new().await;
+    let page = server.authorize("").await;
+    let answer = server.decide(&page, "alice", "allow").await;
+    let code = answer.parameter("code").unwrap();
+    let (device_code, user_code) = server.device().await;
+    let page = server.enter(&user_code, "alice").await;
+    assert_eq!(server.decide(&page, "alice", "allow").await.status, 200);
+    server
+        .create(Client::public("alice".parse().unwrap()))
+        .await;
+    server.redeem(&code).await.error(400, "invalid_grant");
+    server.poll(&device_code).await.error(400, "invalid_grant");
+    let alice = Subject::new("alice").unwrap();
+    let granted = server.oauth.grants().by_subject(&alice).await.unwrap();
+    assert!(granted.is_empty(), "{granted:?}");
+}
+
 // req: 9068-5-1
 #[tokio::test]
 async fn rfc9700_4_15_1_no_client_is_given_the_name_of_a_person() {

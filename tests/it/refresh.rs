@@ -95,7 +95,7 @@ async fn tol_refresh_1_an_answer_that_was_lost_is_given_again_for_29_seconds() {
     server.refresh(&third, "").await.error(400, "invalid_grant");
 }
 
-// req: 9700-4.14.2-3, 6749-10.4-3
+// req: 9700-4.14.2-3, 6749-10.4-3, 6749-6-6
 #[tokio::test]
 async fn s05_a_token_that_was_used_up_kills_its_grant_and_no_other() {
     let server = Harness::new().await;
