@@ -1,4 +1,9 @@
-//! What holds of all input: nothing panics, what parses prints itself, and and a device that polls is answered as a model says.
+//! What holds of all input: nothing panics, what parses prints itself, and and a refresh family and a device that polls do what a model says.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -19,6 +24,7 @@ use tower_oauth::{AuthorizationServer, MemoryStore};
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_348_800);
 const CALLBACK: &str = "https://app.harbor.test/cb";
+const VERIFIER: &str = "kQ4n7rYw2Zt_pB9sXc-LmV3uHe.Fj8oD~a1GqK6yTiN0z";
 const CHALLENGE: &str = "kj6EpUHcHNLovRS2MBmyXh3DG-X5wwG4xn21qr77nAw";
 
 /// Text of all kinds, and text that is nearly what some parser takes.
@@ -112,7 +118,8 @@ async fn server(now: Timestamp) -> (AuthorizationServer, ManualClock) {
         .grant_types([AuthorizationCode, DeviceCode, RefreshToken]);
     let web = Client::confidential("web".parse().unwrap(), &Secret::new("s"))
         .grant_types([ClientCredentials]);
-    for client in [app, web] {
+    let other = Client::public("other".parse().unwrap()).grant_types([RefreshToken]);
+    for client in [app, web, other] {
         oauth.clients().create(client).await.unwrap();
     }
     (oauth, clock)
@@ -335,6 +342,184 @@ proptest! {
                 let form = format!("grant_type=urn:ietf:params:oauth:grant-type:device_code&client_id=app&device_code={code}");
                 let (status, told) = post(&oauth, "/auth/token", form).await;
                 assert_eq!((status, told["error"].as_str()), (400, Some(expected)));
+            }
+        });
+    }
+}
+
+/// RFC 6749 §6, RFC 9700 §4.14.2 as a model: what a refresh family has given out, the last of it being the head.
+struct Family {
+    tokens: Vec<String>,
+    rotated_at: u64,
+    idle_until: u64,
+    revoked: bool,
+}
+
+const IDLE: u64 = 14 * 24 * 3600;
+const END: u64 = 90 * 24 * 3600;
+const WINDOW: u64 = 30;
+
+#[derive(Debug, PartialEq)]
+enum Expected {
+    New,
+    /// The same successor as before.
+    Head,
+    Invalid,
+}
+
+impl Family {
+    /// The token that many generations ago, right or with a wrong tail, at this moment.
+    fn present(&mut self, ago: usize, forged: bool, now: u64) -> Expected {
+        let idle = now >= self.idle_until;
+        if self.revoked || now >= END || (ago < 2 && forged) || (ago == 0 && idle) {
+            return Expected::Invalid;
+        }
+        if ago == 0 {
+            (self.rotated_at, self.idle_until) = (now, END.min(now + IDLE));
+            return Expected::New;
+        }
+        if ago == 1 && now - self.rotated_at < WINDOW && !idle {
+            return Expected::Head;
+        }
+        self.revoked = true;
+        Expected::Invalid
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Present {
+        ago: usize,
+        forged: bool,
+        stranger: bool,
+    },
+    Advance(u64),
+    Revoke,
+    RevokeSubject,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let present = (
+        prop::sample::select(vec![0, 0, 0, 1, 1, 2, 3]),
+        prop::bool::weighted(0.2),
+    );
+    let spans = vec![
+        0,
+        1,
+        WINDOW - 1,
+        WINDOW,
+        WINDOW + 1,
+        3600,
+        IDLE - 1,
+        IDLE,
+        IDLE / 2,
+    ];
+    prop_oneof![
+        12 => (present, prop::bool::weighted(0.1))
+            .prop_map(|((ago, forged), stranger)| Step::Present { ago, forged, stranger }),
+        8 => prop::sample::select(spans).prop_map(Step::Advance),
+        1 => Just(Step::Revoke),
+        1 => Just(Step::RevokeSubject),
+    ]
+}
+
+/// The first refresh token of a new grant of alice.
+async fn first_refresh_token(oauth: &AuthorizationServer) -> String {
+    let target = format!(
+        "/auth/authorize?response_type=code&client_id=app&code_challenge={CHALLENGE}&code_challenge_method=S256"
+    );
+    let request = Request::get(target).header("x-user", "alice");
+    let answer = oauth
+        .service()
+        .oneshot(request.body(Full::<Bytes>::default()).unwrap())
+        .await;
+    let page = answer
+        .unwrap()
+        .into_body()
+        .collect()
+        .await
+        .unwrap()
+        .to_bytes();
+    let page = std::str::from_utf8(&page).unwrap();
+    let field = |name: &str| {
+        let (_, rest) = page.split_once(&format!("name=\"{name}\"")).unwrap();
+        let (_, value) = rest.split_once("value=\"").unwrap();
+        value.split('"').next().unwrap().to_owned()
+    };
+    let form = format!(
+        "interaction={}&csrf={}&decision=allow",
+        field("interaction"),
+        field("csrf")
+    );
+    let request = Request::post("/auth/authorize")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("x-user", "alice")
+        .header("sec-fetch-site", "same-origin");
+    let (_, location, _) = send(oauth, request.body(Full::from(form)).unwrap()).await;
+    let location = location.unwrap();
+    let (_, code) = location.split_once("?code=").unwrap();
+    let code = code.split('&').next().unwrap();
+    let form =
+        format!("grant_type=authorization_code&client_id=app&code={code}&code_verifier={VERIFIER}");
+    let (status, told) = post(oauth, "/auth/token", form).await;
+    assert_eq!(status, 200, "{told}");
+    told["refresh_token"].as_str().unwrap().to_owned()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn s05_a_refresh_family_does_what_the_model_says(steps in prop::collection::vec(step(), 1..30)) {
+        run(async {
+            let (oauth, clock) = server(NOW).await;
+            let first = first_refresh_token(&oauth).await;
+            let mut family = Family { tokens: vec![first], rotated_at: 0, idle_until: IDLE, revoked: false };
+            let mut now = 0;
+            for step in steps {
+                let (ago, forged, stranger) = match step {
+                    Step::Advance(seconds) => {
+                        clock.advance(Duration::from_secs(seconds));
+                        now += seconds;
+                        continue;
+                    }
+                    Step::Revoke => {
+                        let form = format!("client_id=app&token={}", family.tokens.last().unwrap());
+                        assert_eq!(post(&oauth, "/auth/revoke", form).await.0, 200);
+                        family.revoked = true;
+                        continue;
+                    }
+                    Step::RevokeSubject => {
+                        oauth.grants().revoke_all_of_subject(&Subject::new("alice").unwrap()).await.unwrap();
+                        family.revoked = true;
+                        continue;
+                    }
+                    Step::Present { ago, forged, stranger } => (ago, forged, stranger),
+                };
+                let Some(at) = family.tokens.len().checked_sub(ago + 1) else { continue };
+                let mut token = family.tokens[at].clone();
+                if forged {
+                    let other = if token.as_bytes()[token.len() - 9] == b'A' { "B" } else { "A" };
+                    token.replace_range(token.len() - 9..token.len() - 8, other);
+                }
+                // Another client's attempt changes nothing.
+                let (client, expected) = if stranger {
+                    ("other", Expected::Invalid)
+                } else {
+                    ("app", family.present(ago, forged, now))
+                };
+                let form = format!("grant_type=refresh_token&client_id={client}&refresh_token={token}");
+                let (status, told) = post(&oauth, "/auth/token", form).await;
+                let given = told["refresh_token"].as_str();
+                match expected {
+                    Expected::Invalid => assert_eq!((status, told["error"].as_str()), (400, Some("invalid_grant"))),
+                    Expected::Head => assert_eq!((status, given), (200, family.tokens.last().map(String::as_str))),
+                    Expected::New => {
+                        let given = given.unwrap().to_owned();
+                        assert!(status == 200 && !family.tokens.contains(&given));
+                        family.tokens.push(given);
+                    }
+                }
             }
         });
     }

@@ -1,6 +1,6 @@
 //! A server whose clock stands still, and what holds of all its answers.
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::future::Future;
 
 use bytes::Bytes;
@@ -19,15 +19,18 @@ pub const RESOURCE: &str = "https://auth.harbor.test/ledger";
 pub const CHALLENGE: &str = "kj6EpUHcHNLovRS2MBmyXh3DG-X5wwG4xn21qr77nAw";
 pub const SECRET: &str = "web-secret";
 
-/// Runs to its end what needs a runtime.
+/// Runs to its end what needs a runtime. Servers leave tasks behind that sleep by a clock which stands still: the runtime that holds
+/// them is made anew from time to time.
 pub fn run<T>(work: impl Future<Output = T>) -> T {
     thread_local! {
-        static RUNTIME: OnceCell<Runtime> = const { OnceCell::new() };
+        static RUNTIME: RefCell<Option<(Runtime, u32)>> = const { RefCell::new(None) };
     }
-    RUNTIME.with(|runtime| {
-        let make = || Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.get_or_init(make).block_on(work)
-    })
+    let make = || Builder::new_current_thread().enable_time().build().unwrap();
+    let kept = RUNTIME.take().filter(|(_, runs)| *runs < 1000);
+    let (runtime, runs) = kept.unwrap_or_else(|| (make(), 0));
+    let done = runtime.block_on(work);
+    RUNTIME.set(Some((runtime, runs + 1)));
+    done
 }
 
 /// A builder with a resource, scopes and open registration; who asks and who logs in is up to the target.
