@@ -1,0 +1,293 @@
+//! Two requests at once, in every order in which their steps in the store can meet: each order is run, one after the other.
+//!
+//! A step is one verb on a record that one of the two may write; reads of what nobody writes meanwhile have no order. Each demand is
+//! also put to a store that replaces whatever stands there, and must be seen to fail.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use serde_json::Value;
+use tower::ServiceExt as _;
+use tower_oauth::store::{
+    Changes, Cursor, Insert, Key, Kind, Listing, Page, Record, Replace, Store, StoreError, Version,
+};
+use tower_oauth::types::{Client, ManualClock, Subject, Timestamp};
+use tower_oauth::{
+    Approval, AuthorizationServer, Decision, Interaction, MemoryStore, PendingRequest,
+};
+
+const CHALLENGE: &str = "kj6EpUHcHNLovRS2MBmyXh3DG-X5wwG4xn21qr77nAw";
+const VERIFIER: &str = "kQ4n7rYw2Zt_pB9sXc-LmV3uHe.Fj8oD~a1GqK6yTiN0z";
+
+#[derive(Clone, Default)]
+struct Stepped {
+    data: Arc<MemoryStore>,
+    /// Whether each step waits for the next poll.
+    steps: Arc<AtomicBool>,
+    /// Whether `replace` takes any version for the one that was read.
+    careless: bool,
+}
+
+impl Stepped {
+    async fn step(&self, kind: Kind) {
+        let mut waits = self.steps.load(Ordering::SeqCst) && kind != Kind::Client;
+        std::future::poll_fn(|_| {
+            if std::mem::take(&mut waits) {
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+impl Store for Stepped {
+    async fn insert(&self, key: Key, record: Record, now: Timestamp) -> Result<Insert, StoreError> {
+        self.step(key.kind).await;
+        self.data.insert(key, record, now).await
+    }
+
+    async fn get(&self, key: Key) -> Result<Option<(Record, Version)>, StoreError> {
+        self.step(key.kind).await;
+        self.data.get(key).await
+    }
+
+    async fn replace(
+        &self,
+        key: Key,
+        read: Version,
+        record: Record,
+    ) -> Result<Replace, StoreError> {
+        self.step(key.kind).await;
+        let version = match self.data.get(key).await? {
+            Some((_, standing)) if self.careless => standing,
+            _ => read,
+        };
+        self.data.replace(key, version, record).await
+    }
+
+    async fn remove(&self, key: Key) -> Result<Option<Record>, StoreError> {
+        self.step(key.kind).await;
+        self.data.remove(key).await
+    }
+
+    async fn list(&self, listing: Listing) -> Result<Page, StoreError> {
+        self.step(listing.kind).await;
+        self.data.list(listing).await
+    }
+
+    async fn purge(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
+        self.data.purge(now, limit).await
+    }
+
+    async fn changes(&self, after: Option<Cursor>) -> Result<Changes, StoreError> {
+        self.data.changes(after).await
+    }
+}
+
+/// A host that says yes at once.
+struct Yes;
+
+impl Interaction for Yes {
+    async fn decide(&self, _: &PendingRequest, _: &http::request::Parts) -> Decision {
+        Decision::Approve(Approval::new(Subject::new("alice").unwrap()))
+    }
+}
+
+struct World {
+    oauth: AuthorizationServer,
+    store: Stepped,
+}
+
+type Told = (u16, Value);
+
+impl World {
+    async fn new(careless: bool) -> Self {
+        let store = Stepped {
+            careless,
+            ..Stepped::default()
+        };
+        let oauth = AuthorizationServer::builder("https://auth.harbor.test")
+            .store(store.clone())
+            .clock(ManualClock::new(Timestamp::from_secs(1_795_348_800)))
+            .resource("https://auth.harbor.test/ledger", ["ledger.read"])
+            .default_scope("ledger.read")
+            .interaction("/login", Yes)
+            .build()
+            .unwrap();
+        let app = Client::public("app".parse().unwrap())
+            .redirect_uri("https://app.harbor.test/cb".parse().unwrap());
+        oauth.clients().create(app).await.unwrap();
+        Self { oauth, store }
+    }
+
+    async fn code(&self) -> String {
+        let target = format!(
+            "/auth/authorize?response_type=code&client_id=app&code_challenge={CHALLENGE}&code_challenge_method=S256"
+        );
+        let request = Request::get(target).body(Full::<Bytes>::default()).unwrap();
+        let answer = self.oauth.service().oneshot(request).await.unwrap();
+        let location = answer.headers()["location"].to_str().unwrap();
+        let (_, rest) = location.split_once("code=").unwrap();
+        rest.split('&').next().unwrap().to_owned()
+    }
+
+    async fn post(&self, path: &str, form: String) -> Told {
+        let request = Request::post(path)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Full::<Bytes>::from(form))
+            .unwrap();
+        let answer = self.oauth.service().oneshot(request).await.unwrap();
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    async fn redeem(&self, code: &str) -> Told {
+        let form = format!(
+            "grant_type=authorization_code&client_id=app&code={code}&code_verifier={VERIFIER}"
+        );
+        self.post("/auth/token", form).await
+    }
+
+    async fn refresh(&self, token: &str) -> Told {
+        let form = format!("grant_type=refresh_token&client_id=app&refresh_token={token}");
+        self.post("/auth/token", form).await
+    }
+
+    async fn revoke(&self, token: &str) -> Told {
+        let form = format!("client_id=app&token={token}");
+        self.post("/auth/revoke", form).await
+    }
+
+    async fn refresh_token(&self) -> String {
+        member(&self.redeem(&self.code().await).await, "refresh_token")
+    }
+}
+
+fn member(told: &Told, name: &str) -> String {
+    told.1[name].as_str().unwrap_or_default().to_owned()
+}
+
+/// Runs two to their end, one step at a time; whose turn it is when both can go on says `turns`, and the first afterwards. Adds to
+/// `turns` what was chosen there.
+fn interleave(
+    one: impl Future<Output = Told>,
+    other: impl Future<Output = Told>,
+    turns: &mut Vec<bool>,
+) -> [Told; 2] {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    let mut told = [None, None];
+    let mut taken = 0;
+    loop {
+        let second = match &told {
+            [Some(_), Some(_)] => return told.map(Option::unwrap),
+            [None, Some(_)] => false,
+            [Some(_), None] => true,
+            [None, None] => {
+                if taken == turns.len() {
+                    turns.push(false);
+                }
+                taken += 1;
+                turns[taken - 1]
+            }
+        };
+        let actor: Pin<&mut dyn Future<Output = Told>> =
+            if second { other.as_mut() } else { one.as_mut() };
+        if let Poll::Ready(answer) = actor.poll(&mut Context::from_waker(Waker::noop())) {
+            told[usize::from(second)] = Some(answer);
+        }
+    }
+}
+
+/// Runs a scene in every order; how many there were, or the first order in which it does not hold.
+fn explore(
+    careless: bool,
+    scene: &impl AsyncFn(&World, &mut Vec<bool>) -> bool,
+) -> Result<usize, Vec<bool>> {
+    let mut turns = Vec::new();
+    for orders in 1.. {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let holds = runtime.block_on(async {
+            let world = World::new(careless).await;
+            scene(&world, &mut turns).await
+        });
+        if !holds {
+            return Err(turns);
+        }
+        // The next order: the last turn that was the first actor's becomes the second's.
+        while turns.pop_if(|turn| *turn).is_some() {}
+        match turns.last_mut() {
+            Some(turn) => *turn = true,
+            None => return Ok(orders),
+        }
+    }
+    unreachable!("orders are finite")
+}
+
+fn both(
+    world: &World,
+    turns: &mut Vec<bool>,
+    one: impl Future<Output = Told>,
+    other: impl Future<Output = Told>,
+) -> [Told; 2] {
+    world.store.steps.store(true, Ordering::SeqCst);
+    let told = interleave(one, other, turns);
+    world.store.steps.store(false, Ordering::SeqCst);
+    told
+}
+
+#[track_caller]
+fn holds_in_every_order(scene: &impl AsyncFn(&World, &mut Vec<bool>) -> bool) {
+    let orders = explore(false, scene).expect("it holds in every order");
+    assert!(orders > 50, "only {orders} orders");
+    assert!(
+        explore(true, scene).is_err(),
+        "a careless store is not seen"
+    );
+}
+
+#[test]
+fn s04_in_every_order_one_of_two_redeems_a_code_and_loses_it_to_the_replay() {
+    holds_in_every_order(&async |world, turns| {
+        let code = world.code().await;
+        let told = both(world, turns, world.redeem(&code), world.redeem(&code));
+        let won: Vec<_> = told.iter().filter(|told| told.0 == 200).collect();
+        let [won] = won.as_slice() else { return false };
+        world.refresh(&member(won, "refresh_token")).await.0 == 400
+    });
+}
+
+#[test]
+fn s05_in_every_order_two_who_refresh_at_once_get_one_successor() {
+    holds_in_every_order(&async |world, turns| {
+        let token = world.refresh_token().await;
+        let told = both(world, turns, world.refresh(&token), world.refresh(&token));
+        let [one, other] = told.each_ref().map(|told| member(told, "refresh_token"));
+        !one.is_empty() && one == other && world.refresh(&one).await.0 == 200
+    });
+}
+
+#[test]
+fn s06_in_every_order_a_revocation_stands_whatever_a_refresh_does() {
+    holds_in_every_order(&async |world, turns| {
+        let token = world.refresh_token().await;
+        let [told, revoked] = both(world, turns, world.refresh(&token), world.revoke(&token));
+        let old = world.refresh(&token).await.0;
+        let new = world.refresh(&member(&told, "refresh_token")).await.0;
+        (revoked.0, old, new) == (200, 400, 400)
+    });
+}
