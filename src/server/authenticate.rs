@@ -1,6 +1,6 @@
 //! Client authentication (RFC 6749 §2.3, §3.2.1), for every endpoint that takes it.
 
-use super::Inner;
+use super::{Inner, seen};
 use crate::protocol::client_auth::Credentials;
 use crate::protocol::error::OAuthError;
 use crate::store::client_digest;
@@ -15,6 +15,9 @@ pub(crate) async fn authenticate(
     let digest = client_digest(&credentials.client_id);
     let client = server.records.load::<Client>(digest, now).await?;
     let client = client.map(|read| read.record);
+    client
+        .iter()
+        .for_each(|client| seen::client(&client.client_id));
     credentials.prove(client.as_ref(), now)?;
     client.ok_or(OAuthError::invalid_client())
 }

@@ -55,13 +55,14 @@ impl<'a> Address<'a> {
     /// An error response (RFC 6749 §4.1.2.1), before the owner has decided anything. The address of a client that registered itself is
     /// shown before anybody is sent there (RFC 9700 §4.11.2).
     pub(crate) fn error(&self, error: &OAuthError) -> Response<Bytes> {
-        error.log();
         let parameters = [
             ("error", error.code.as_str()),
             ("error_description", error.description),
         ];
         if self.client.registered_by == RegisteredBy::Host {
-            return self.send(&parameters);
+            let mut response = self.send(&parameters);
+            response.extensions_mut().insert(error.refused());
+            return response;
         }
         let parameters = self.complete(&parameters);
         let page = Leaving {
@@ -70,6 +71,7 @@ impl<'a> Address<'a> {
             text: error.description,
         };
         let mut response = pages::respond(error.status, &page);
+        response.extensions_mut().insert(error.refused());
         error.hint(response.headers_mut());
         response
     }
@@ -94,8 +96,8 @@ impl<'a> Address<'a> {
 
 /// An error that has no address to go to.
 pub(crate) fn page_error(error: &OAuthError) -> Response<Bytes> {
-    error.log();
     let mut response = page(error.status, "This does not work", error.description);
+    response.extensions_mut().insert(error.refused());
     error.hint(response.headers_mut());
     response
 }

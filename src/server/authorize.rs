@@ -9,7 +9,7 @@ use http::{Method, Request};
 use super::approve;
 use super::authorization_response::{Address, page_error};
 use super::waiting::Waiting;
-use super::{Answer, Inner};
+use super::{Answer, Inner, seen};
 use crate::grant::Asked;
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
@@ -85,6 +85,7 @@ async fn prove(server: &Inner, form: &Form<'_>) -> Result<Proven, OAuthError> {
         .map(|read| read.record)
         .filter(|client| !client.disabled);
     let client = client.ok_or_else(unknown)?;
+    seen::client(&client.client_id);
     let named = form.one("redirect_uri")?;
     let redirect_uri = redirect_uri(&client, named)?;
     // A repeated state is an error of the request, told there without one.

@@ -24,7 +24,10 @@ mod clients;
 mod config;
 mod consent;
 mod cors;
+#[cfg(feature = "metrics")]
+mod count;
 mod device;
+mod event;
 mod flags;
 mod grants;
 mod interaction;
@@ -36,6 +39,7 @@ mod pages;
 mod policy;
 mod register;
 mod revoke;
+mod seen;
 mod tasks;
 mod throttle;
 mod token;
@@ -45,6 +49,7 @@ mod waiting;
 pub use builder::AuthorizationServerBuilder;
 pub use clients::{Clients, CreateClient};
 pub use config::ConfigError;
+pub use event::{Event, EventSink, RevokedBy};
 pub use grants::{Granted, Grants};
 pub use interaction::{Approval, Decision, Interaction, PendingRequest};
 pub use layer::{Endpoints, EndpointsLayer, NotFound, ResponseFuture};
@@ -53,10 +58,11 @@ pub use register::Registration;
 pub use throttle::Limit;
 
 use self::config::Config;
+use self::event::Events;
 use self::flags::Flags;
 use self::throttle::Throttle;
 use crate::protocol::error::OAuthError;
-use crate::store::{DynStore, Insert, Records, StoreError};
+use crate::store::{DynStore, Insert, Observer, Records, StoreError};
 use crate::types::record::ServerKey;
 use crate::types::{Clock, Digest, GrantType, IssuerUrl, Timestamp};
 
@@ -176,6 +182,7 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) records: Records,
     pub(crate) flags: Flags,
+    events: Arc<Events>,
     clock: Arc<dyn Clock>,
     routes: HashMap<String, Route>,
     documents: metadata::Documents,
@@ -194,7 +201,13 @@ impl AuthorizationServer {
         AuthorizationServerBuilder::new(issuer.into())
     }
 
-    fn new(config: Config, store: Arc<dyn DynStore>, clock: Arc<dyn Clock>) -> Self {
+    fn new(
+        config: Config,
+        events: Events,
+        store: Arc<dyn DynStore>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let events = Arc::new(events);
         let registrations = config
             .registration
             .as_ref()
@@ -204,8 +217,9 @@ impl AuthorizationServer {
             documents: metadata::Documents::new(&config),
             wrong_user_codes: Throttle::new(config.wrong_user_codes),
             registrations: Throttle::new(registrations),
-            records: Records::new(store),
+            records: Records::new(store, Arc::clone(&events) as Arc<dyn Observer>),
             flags: Flags::default(),
+            events,
             config,
             clock,
             server_key: OnceCell::new(),

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use super::approve::request_parts;
 use super::issue::keep_until;
 use super::throttle::Limit;
-use super::{Answer, Inner};
+use super::{Answer, Event, Inner};
 use crate::protocol::error::{ErrorCode, OAuthError, json};
 use crate::protocol::registration::{AuthMethod, ClientInformation, ClientMetadata};
 use crate::store::{Insert, Replace, StoreError, client_digest};
@@ -155,10 +155,9 @@ async fn register(server: &Inner, request: &Request<Bytes>) -> Result<Response<B
         (shared(server, &metadata).await?, None)
     } else {
         let secret = Secret::generate()?;
-        (
-            create(server, &metadata, Some(&secret)).await?,
-            Some(secret),
-        )
+        let client = create(server, &metadata, Some(&secret)).await?;
+        tell_registered(server, &client);
+        (client, Some(secret))
     };
     let information = ClientInformation::new(&client, secret.as_ref());
     Ok(json(StatusCode::CREATED, &information))
@@ -189,6 +188,11 @@ async fn create(
         .create(client_digest(&client.client_id), client.clone(), now)
         .await?;
     Ok(client)
+}
+
+fn tell_registered(server: &Inner, client: &Client) {
+    let (client_id, by) = (&client.client_id, client.registered_by);
+    server.tell(&Event::ClientRegistered { client_id, by });
 }
 
 /// One client for all equal registrations of public clients: agents register endlessly. The client is put there first and the
@@ -226,6 +230,7 @@ async fn shared(server: &Inner, metadata: &ClientMetadata) -> Result<Client, Sto
             }
         };
         if first {
+            tell_registered(server, &client);
             return Ok(client);
         }
         // Somebody registered the same at the same time: theirs it is.

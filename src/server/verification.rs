@@ -8,7 +8,7 @@ use super::authorization_response::{page, page_error, see_other};
 use super::device;
 use super::pages::{self, DeviceCode};
 use super::waiting::Waiting;
-use super::{Answer, Endpoint, Inner};
+use super::{Answer, Endpoint, Event, Inner};
 use crate::protocol::error::OAuthError;
 use crate::protocol::form::Form;
 use crate::store::client_digest;
@@ -63,6 +63,7 @@ async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byte
         server.wrong_user_codes.give_back(address, now); // a right code is no try, and an outage of ours neither
     }
     let Some((digest, device, client)) = found? else {
+        server.tell(&Event::UserCodeWrong {});
         // One sentence for a wrong, an expired and a used code.
         let problem =
             Some("This code is not valid. Look at your device and type in what it shows.");

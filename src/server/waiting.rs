@@ -2,7 +2,7 @@
 
 use super::authorization_response::{Address, page_error};
 use super::interaction::PendingRequest;
-use super::{Answer, Inner};
+use super::{Answer, Inner, seen};
 use crate::protocol::error::OAuthError;
 use crate::store::{Insert, Read, Replace, client_digest};
 use crate::types::record::{Flow, Interaction, InteractionState};
@@ -52,6 +52,7 @@ impl Waiting {
             .await;
         let client = client?.map(|read| read.record);
         let client = client.filter(|client| !client.disabled).ok_or_else(gone)?;
+        seen::client(&client.client_id);
         Ok(Self { id, read, client })
     }
 

@@ -27,6 +27,7 @@ mod conformance_reopening;
 mod erased;
 mod feed;
 mod memory;
+mod observer;
 mod records;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -34,6 +35,7 @@ mod sqlite;
 mod sqlite_writer;
 pub(crate) use erased::DynStore;
 pub use memory::MemoryStore;
+pub(crate) use observer::{Observer, Step};
 pub(crate) use records::{
     Read, Records, Stored, all_clients, client_digest, consent_digest, subject_digest,
 };

@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Changes, Cursor, DynStore, Insert, Key, Kind, Listing, Owner, Record, Replace, StoreError,
-    Version,
+    Changes, Cursor, DynStore, Insert, Key, Kind, Listing, Observer, Owner, Record, Replace, Step,
+    StoreError, Version,
 };
 use crate::types::record::{
     AccessToken, ClientDedupe, ClientRecord, Code, Consent, Device, Grant, Interaction, ServerKey,
     SubjectEpoch, UserCode,
 };
-use crate::types::{Client, ClientId, Digest, Subject, Timestamp};
+use crate::types::{Client, ClientId, Digest, Stopwatch, Subject, Timestamp};
 
 /// The version of every kind of record that this crate writes, and the newest that it reads.
 const VERSION: u32 = 1;
@@ -77,11 +77,32 @@ struct Envelope<T> {
 
 /// A store that speaks of grants and codes.
 #[derive(Clone)]
-pub(crate) struct Records(Arc<dyn DynStore>);
+pub(crate) struct Records {
+    store: Arc<dyn DynStore>,
+    observer: Arc<dyn Observer>,
+}
 
 impl Records {
-    pub(crate) fn new(store: Arc<dyn DynStore>) -> Self {
-        Self(store)
+    pub(crate) fn new(store: Arc<dyn DynStore>, observer: Arc<dyn Observer>) -> Self {
+        Self { store, observer }
+    }
+
+    /// Does a step, and tells how it went.
+    async fn step<T>(
+        &self,
+        (verb, kind): (&'static str, Option<Kind>),
+        step: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let stopwatch = Stopwatch::start();
+        let done = step.await;
+        let time = (verb != "changes").then(|| stopwatch.elapsed()); // the feed waits by design
+        self.observer.step(&Step {
+            verb,
+            kind,
+            time,
+            error: done.as_ref().err(),
+        });
+        done
     }
 
     /// Reads a record that has not expired.
@@ -90,7 +111,8 @@ impl Records {
         digest: Digest,
         now: Timestamp,
     ) -> Result<Option<Read<T>>, StoreError> {
-        let Some((record, version)) = self.0.get(Key::new(T::KIND, digest)).await? else {
+        let step = self.store.get(Key::new(T::KIND, digest));
+        let Some((record, version)) = self.step(("get", Some(T::KIND)), step).await? else {
             return Ok(None);
         };
         if record.expires_at <= now {
@@ -107,7 +129,8 @@ impl Records {
         now: Timestamp,
     ) -> Result<Insert, StoreError> {
         let record = write(record, Map::new())?;
-        self.0.insert(Key::new(T::KIND, digest), record, now).await
+        let step = self.store.insert(Key::new(T::KIND, digest), record, now);
+        self.step(("insert", Some(T::KIND)), step).await
     }
 
     /// Replaces what was read by what it has become.
@@ -117,14 +140,16 @@ impl Records {
         read: Read<T>,
     ) -> Result<Replace, StoreError> {
         let record = write(read.record, read.unknown)?;
-        self.0
-            .replace(Key::new(T::KIND, digest), read.version, record)
-            .await
+        let key = Key::new(T::KIND, digest);
+        let step = self.store.replace(key, read.version, record);
+        self.step(("replace", Some(T::KIND)), step).await
     }
 
     /// Takes a record away.
     pub(crate) async fn remove<T: Stored>(&self, digest: Digest) -> Result<bool, StoreError> {
-        Ok(self.0.remove(Key::new(T::KIND, digest)).await?.is_some())
+        let step = self.store.remove(Key::new(T::KIND, digest));
+        let removed = self.step(("remove", Some(T::KIND)), step).await?;
+        Ok(removed.is_some())
     }
 
     /// Changes a record, again if somebody else was first; says whether it stands and was changed by us.
@@ -159,11 +184,13 @@ impl Records {
     }
 
     pub(crate) async fn purge(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
-        self.0.purge(now, limit).await
+        self.step(("purge", None), self.store.purge(now, limit))
+            .await
     }
 
     pub(crate) async fn changes(&self, after: Option<Cursor>) -> Result<Changes, StoreError> {
-        self.0.changes(after).await
+        self.step(("changes", None), self.store.changes(after))
+            .await
     }
 
     /// How often everything of a subject was revoked.
@@ -209,7 +236,9 @@ impl<T: Stored> Owned<'_, T> {
             after: self.after,
             limit: 100,
         };
-        let page = self.records.0.list(listing).await?;
+        let records = self.records;
+        let step = records.store.list(listing);
+        let page = records.step(("list", Some(T::KIND)), step).await?;
         self.after = page.next;
         self.done = page.next.is_none();
         let mut found = Vec::with_capacity(page.digests.len());

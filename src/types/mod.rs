@@ -33,6 +33,8 @@ pub use client::{Client, Introspects, RegisteredBy};
 pub use client_id::{ClientId, InvalidClientId};
 #[cfg(feature = "testing")]
 pub use clock::ManualClock;
+#[cfg(feature = "server")]
+pub(crate) use clock::Stopwatch;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use flag::Flag;
 #[cfg(feature = "server")]
