@@ -63,11 +63,12 @@ fn watch() -> Option<&'static Watch> {
             .with_target("sqlx", LevelFilter::TRACE);
         let to_file = tracing_subscriber::fmt::layer()
             .with_ansi(false)
-            .with_span_events(FmtSpan::FULL)
+            .with_span_events(FmtSpan::NEW | FmtSpan::CLOSE)
             .with_writer(log);
         tracing_subscriber::registry()
             .with(to_file.with_filter(ours))
             .init();
+        tracing::trace!(target: "tower_oauth", "the log begins"); // the finest level there is, and so are all others
         let secrets = LineWriter::new(File::create(folder.join(SECRETS)).unwrap());
         let secrets = Mutex::new((HashSet::new(), secrets));
         Some(Watch { secrets })
@@ -127,6 +128,9 @@ pub(crate) fn answer(answer: &Answer) {
             if let Some(Value::String(text)) = members.get(name) {
                 secret(name, text);
             }
+        }
+        if let Some(Value::String(code)) = members.get("user_code") {
+            secret("user_code", &code.replace('-', "")); // as it is kept
         }
     }
     let text = String::from_utf8_lossy(&answer.body);
