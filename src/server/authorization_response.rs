@@ -10,11 +10,12 @@ use crate::types::{Client, IssuerUrl, RedirectUri, RegisteredBy, Secret};
 
 /// Sends the browser on by GET (RFC 9700 §4.12: 303, never 307).
 pub(crate) fn see_other(location: &str) -> Response<Bytes> {
-    let Ok(location) = HeaderValue::from_str(location) else {
+    let Ok(mut location) = HeaderValue::from_str(location) else {
         return page_error(&OAuthError::invalid_request(
             "The address to go to is not valid",
         ));
     };
+    location.set_sensitive(true); // a code may stand in it: layers of the host that log headers do not show it
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::SEE_OTHER;
     let headers = response.headers_mut();

@@ -20,7 +20,7 @@ pub struct PendingRequest {
     pub(crate) scope: Scope,
     pub(crate) resources: Vec<ResourceUri>,
     pub(crate) redirect_uri: Option<RedirectUri>,
-    pub(crate) user_code: Option<String>,
+    pub(crate) user_code: Option<Secret>,
 }
 
 impl PendingRequest {
@@ -29,7 +29,10 @@ impl PendingRequest {
             Flow::Code { redirect_uri, .. } => (Some(redirect_uri.clone()), None),
             Flow::Device {
                 sealed_user_code, ..
-            } => (None, Some(open_user_code(id, sealed_user_code))),
+            } => {
+                let user_code = open_user_code(id, sealed_user_code);
+                (None, Some(Secret::new(user_code)))
+            }
         };
         Self {
             id: id.clone(),
@@ -75,7 +78,7 @@ impl PendingRequest {
     /// The code that the device shows, to be compared by the person; `None` for a code request.
     #[must_use]
     pub fn user_code(&self) -> Option<&str> {
-        self.user_code.as_deref()
+        self.user_code.as_ref().map(Secret::expose)
     }
 }
 
