@@ -165,7 +165,11 @@ impl OAuthError {
             description,
             cause,
         } = self.refused();
-        tracing::error!(error, cause, "{description}");
+        if self.is_ours() {
+            tracing::error!(error, cause, "{description}");
+        } else {
+            tracing::debug!(error, "{description}");
+        }
     }
 
     /// What is to be told of the answer, for its extensions: call it wherever an answer is made of an error.

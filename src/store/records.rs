@@ -257,7 +257,7 @@ fn read<T: Stored>(record: &Record, version: Version) -> Result<Read<T>, StoreEr
         v: u32,
     }
     if serde_json::from_slice::<OnlyVersion>(&record.value)
-        .map_err(StoreError::new)?
+        .map_err(|error| malformed(&error))?
         .v
         > VERSION
     {
@@ -267,12 +267,20 @@ fn read<T: Stored>(record: &Record, version: Version) -> Result<Read<T>, StoreEr
     }
     let Envelope::<T::Form> {
         record, unknown, ..
-    } = serde_json::from_slice(&record.value).map_err(StoreError::new)?;
+    } = serde_json::from_slice(&record.value).map_err(|error| malformed(&error))?;
     Ok(Read {
         record: record.into(),
         version,
         unknown,
     })
+}
+
+/// Says where it is wrong and not what stands there: the error itself would quote it, and it will stand in the log.
+fn malformed(error: &serde_json::Error) -> StoreError {
+    let (what, column) = (error.classify(), error.column());
+    StoreError::new(format!(
+        "a record is malformed: {what:?} error at column {column}"
+    ))
 }
 
 fn write<T: Stored>(record: T, unknown: Map<String, Value>) -> Result<Record, StoreError> {
@@ -468,6 +476,16 @@ mod tests {
         assert!(read::<SubjectEpoch>(&kept(r#"{"v":2,"epoch":3}"#), Version::new(1)).is_err());
         assert!(read::<SubjectEpoch>(&kept("{"), Version::new(1)).is_err());
         assert!(read::<SubjectEpoch>(&kept(r#"{"epoch":3}"#), Version::new(1)).is_err());
+    }
+
+    // req: http-log-1
+    #[test]
+    fn http_log_1_what_is_wrong_with_a_record_is_said_without_a_word_of_it() {
+        let error = read::<SubjectEpoch>(&kept(r#"{"v":1,"epoch":"hunter2"}"#), Version::new(1));
+        let error = error.unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("malformed") && !cause.contains("hunter2"));
+        assert!(!format!("{error:?}").contains("hunter2"));
     }
 
     #[test]
