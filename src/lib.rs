@@ -85,7 +85,44 @@
 //! | `resource` | [`ResourceServer`] and its layers | yes |
 //! | `sqlite` | `SqliteStore`, the embedded durable store | |
 //! | `axum` | extractors for handlers | |
+//! | `metrics` | counters and histograms, [as below](#seen-from-outside) | |
 //! | `testing` | `ManualClock`, and the conformance suite that a store passes | |
+//!
+//! # Seen from outside
+//!
+//! Each request to an endpoint has a [`tracing`] span `tower_oauth` (level info) with the fields `endpoint`, `client_id`, `grant_type` and
+//! `error`, the last three as soon as they are known; traffic that is not ours has none. What happens is told three times, from one place:
+//! to the log, to the metrics, and as an [`Event`](server::Event) to the host's [`EventSink`](server::EventSink), for an audit trail. In
+//! the log, faults of ours are errors, signs of an attack (a code or refresh token used twice, too many requests) are warnings, what was
+//! issued and revoked is information, and mistakes of clients are for debugging. Neither log nor metrics name a person, and nothing of all
+//! this carries a secret.
+//!
+//! A request that fails through a fault of ours is answered 503 without a detail; the header `error-id` of the answer is the `error_id` of
+//! the log line that says why.
+//!
+//! With feature `metrics`, through the recorder of the [`metrics`](https://docs.rs/metrics) crate that the program has installed:
+//!
+//! | metric | labels | counts |
+//! |---|---|---|
+//! | `oauth_tokens_issued_total` | `grant_type` | access tokens (RFC 6749 §5.1) |
+//! | `oauth_requests_refused_total` | `endpoint`, `error` | error answers, by their code on the wire |
+//! | `oauth_requests_throttled_total` | `endpoint` | those of them that were 429 |
+//! | `oauth_authorization_code_replays_total` | | codes that were used twice (RFC 6749 §4.1.2) |
+//! | `oauth_refresh_token_reuse_total` | | refresh tokens that were used twice (RFC 9700 §4.14.2) |
+//! | `oauth_grants_revoked_total` | `by`: `code_replay`, `refresh_token_reuse`, `client`, `host` | grants that were ended |
+//! | `oauth_tokens_revoked_total` | | access tokens that their client revoked (RFC 7009) |
+//! | `oauth_revocations_total` | `of`: `client`, `subject` | revocations of everything of one |
+//! | `oauth_clients_registered_total` | `by`: `host`, `itself` | new clients |
+//! | `oauth_clients_changed_total` | `to`: `disabled`, `enabled`, `new_secret` | what the host did to clients |
+//! | `oauth_consents_total` | `decision`: `given`, `denied` | authorization requests that were decided |
+//! | `oauth_devices_total` | `decision`: `approved`, `denied` | devices that were decided about (RFC 8628 §3.3) |
+//! | `oauth_user_codes_wrong_total` | | user codes that no device shows |
+//! | `oauth_store_duration_seconds` | `verb`, `kind` | a histogram of the steps of the store, without its feed |
+//! | `oauth_store_failures_total` | `verb`, `kind` | steps of the store that failed |
+//! | `oauth_bearer_checks_total` | `outcome`, `facts`: `known`, `asked` | checks of bearer tokens; a request that a scope is missing for counts as `accepted` and as `insufficient_scope` |
+//!
+//! `outcome` is `accepted`, `no_token`, `invalid_request`, `invalid_token`, `insufficient_scope` or `unavailable`; with `known` nothing was
+//! waited for. All labels are of fixed sets. Without the feature nothing is measured.
 //!
 //! # Sizes of what is issued
 //!

@@ -74,6 +74,15 @@ pub(crate) struct OAuthError {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
+/// In the extensions of an answer, until it leaves: that it refuses, and why.
+#[derive(Debug, Clone)]
+pub(crate) struct Refused {
+    pub(crate) error: &'static str,
+    pub(crate) description: &'static str,
+    /// What went wrong, where the fault is ours: for the log alone.
+    pub(crate) cause: Option<String>,
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Hint {
     None,
@@ -153,14 +162,27 @@ impl OAuthError {
         )
     }
 
-    /// Tells the log, once: call it where the error becomes an answer.
+    /// Tells the log: for an error that becomes no answer. Of all others it is told at the end of the request.
     pub(crate) fn log(&self) {
-        let error = self.code.as_str();
-        match &self.source {
-            Some(cause) if self.is_ours() => {
-                tracing::error!(error, cause = %Causes(&**cause), "{}", self.description)
-            }
-            _ => tracing::debug!(error, "{}", self.description),
+        let Refused {
+            error,
+            description,
+            cause,
+        } = self.refused();
+        if self.is_ours() {
+            tracing::error!(error, cause, "{description}");
+        } else {
+            tracing::debug!(error, "{description}");
+        }
+    }
+
+    /// What is to be told of the answer, for its extensions: call it wherever an answer is made of an error.
+    pub(crate) fn refused(&self) -> Refused {
+        let source = self.source.as_deref().filter(|_| self.is_ours());
+        Refused {
+            error: self.code.as_str(),
+            description: self.description,
+            cause: source.map(|source| Causes(source).to_string()),
         }
     }
 
@@ -175,11 +197,11 @@ impl OAuthError {
         }
     }
 
-    /// The answer of RFC 6749 §5.2, logged.
+    /// The answer of RFC 6749 §5.2.
     pub(crate) fn to_response(&self) -> Response<Bytes> {
-        self.log();
         let body = serde_json::json!({ "error": self.code.as_str(), "error_description": self.description });
         let mut response = json(self.status, &body);
+        response.extensions_mut().insert(self.refused());
         let headers = response.headers_mut();
         self.hint(headers);
         let challenge = match self.code {

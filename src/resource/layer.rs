@@ -10,6 +10,7 @@ use http::{Method, Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::count;
 use super::future::{Parked, ResponseFuture, for_method};
 use super::{AccessToken, BearerToken, Check, Refusal, ResourceServer};
 use crate::types::Body;
@@ -144,8 +145,12 @@ where
                 self.layer.admit(&mut request, None);
                 return ResponseFuture::forward(self.inner.call(request));
             }
-            Ok(None) => Refusal::NoToken,
+            Ok(None) => {
+                count::refusal(Refusal::NoToken);
+                Refusal::NoToken
+            }
             Err(refusal) => {
+                count::refusal(refusal);
                 tracing::debug!(reason = %refusal, "credentials refused");
                 refusal
             }

@@ -53,6 +53,7 @@
 mod access_token;
 mod cache;
 mod config;
+mod count;
 #[cfg(feature = "axum")]
 mod extract;
 mod future;
@@ -162,7 +163,10 @@ impl ResourceServer {
     pub async fn authenticate(&self, token: &str) -> Result<AccessToken, Refusal> {
         let check = match BearerToken::try_from(token) {
             Ok(token) => self.check(token),
-            Err(InvalidBearerToken) => return Err(Refusal::InvalidToken),
+            Err(InvalidBearerToken) => {
+                count::refusal(Refusal::InvalidToken);
+                return Err(Refusal::InvalidToken);
+            }
         };
         match check {
             Check::Known(verdict) => verdict,
@@ -178,6 +182,14 @@ impl ResourceServer {
 
     /// What can be said without waiting; allocates nothing if all is known.
     fn check(&self, token: BearerToken<'_>) -> Check {
+        let check = self.look(token);
+        if let Check::Known(verdict) = &check {
+            count::verdict(verdict, count::Facts::Known);
+        }
+        check
+    }
+
+    fn look(&self, token: BearerToken<'_>) -> Check {
         let now = self.0.clock.now();
         let sources = &self.0.sources;
         if sources.len() > 1 {
@@ -201,14 +213,16 @@ impl ResourceServer {
         }
         let (server, source, token) = (self.clone(), Arc::clone(source), token.into_owned());
         Check::Ask(Box::pin(async move {
-            match Arc::clone(&source.validator).validate(token, now).await {
+            let verdict = match Arc::clone(&source.validator).validate(token, now).await {
                 // Making the facts may have taken a while.
                 Ok(facts) => server.judge(&source, facts, server.0.clock.now()),
                 Err(unavailable) => {
                     tracing::error!(issuer = %source.url, cause = %unavailable, "token could not be checked");
                     Err(Refusal::Unavailable)
                 }
-            }
+            };
+            count::verdict(&verdict, count::Facts::Asked);
+            verdict
         }))
     }
 

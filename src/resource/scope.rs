@@ -8,6 +8,7 @@ use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::count;
 use super::future::{ResponseFuture, for_method};
 use super::layer::NoToken;
 use super::{AccessToken, Refusal, ResourceServer};
@@ -99,6 +100,7 @@ where
                     return ResponseFuture::forward(self.inner.call(request));
                 }
                 tracing::debug!(error = "insufficient_scope", scope = %required.scope, "request refused");
+                count::refusal(Refusal::InsufficientScope);
                 Refusal::InsufficientScope
             }
             (None, Some(NoToken(by))) if by.is(server) => Refusal::NoToken,

@@ -11,7 +11,7 @@ use super::consent::{ask, csrf, keep_consent};
 use super::interaction::{Approval, Decision};
 use super::issue::is_client;
 use super::waiting::Waiting;
-use super::{Answer, AuthorizationServer, Inner};
+use super::{Answer, AuthorizationServer, Event, Inner};
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
 use crate::types::record::{
@@ -32,13 +32,15 @@ impl AuthorizationServer {
     /// Goes on with a waiting request from any handler of the host: `interaction` is [`PendingRequest::id`](super::PendingRequest::id), and the answer is what
     /// the browser is to be sent. A request that is unknown, expired or decided already gets a page that says so.
     pub async fn resume(&self, interaction: &str, decision: Decision) -> Response<Body> {
-        let answer = match Waiting::load(&self.0, Secret::new(interaction)).await {
-            Ok(waiting) if waiting.is_decided() => page_decided().into(),
-            // A handler has no inner service to forward to: the browser is sent to the page that does.
-            Ok(waiting) => settle(&self.0, waiting, decision, By::Owner).await,
-            Err(error) => page_error(&error).into(),
+        let answering = async {
+            match Waiting::load(&self.0, Secret::new(interaction)).await {
+                Ok(waiting) if waiting.is_decided() => page_decided().into(),
+                // A handler has no inner service to forward to: the browser is sent to the page that does.
+                Ok(waiting) => settle(&self.0, waiting, decision, By::Owner).await,
+                Err(error) => page_error(&error).into(),
+            }
         };
-        match answer {
+        match self.0.observe("authorize", Box::pin(answering)).await {
             Answer::Respond(response) => response.map(Body::from),
             Answer::Forward(pending) => see_other(&self.resume_path(pending.id())).map(Body::from),
         }
@@ -273,6 +275,12 @@ async fn approve_code(
         Ok(code) => code,
         Err(error) => return waiting.refuse(server, &error),
     };
+    server.tell(&Event::ConsentGiven {
+        client_id: &waiting.client.client_id,
+        subject: &approved.subject,
+        scope: &approved.scope,
+        on_page: by_page,
+    });
     if by_page && waiting.is_memorable() {
         keep_consent(server, &waiting.client, approved).await;
     }
@@ -302,6 +310,9 @@ async fn deny(server: &Inner, mut waiting: Waiting, by: By) -> Answer {
         Ok(false) => return page_decided().into(),
         Err(error) => return waiting.refuse(server, &error),
     }
+    server.tell(&Event::ConsentDenied {
+        client_id: &waiting.client.client_id,
+    });
     match (waiting.address(server), by) {
         (Some(address), By::Owner) => address.denied().into(),
         (Some(address), By::Host { .. }) => address.error(&DENIED).into(),
@@ -316,10 +327,23 @@ async fn end_device(
     state: DeviceState,
     done: (&str, &str),
 ) -> Response<Bytes> {
-    let decided = match decide_device(server, device, state).await {
+    let decided = match decide_device(server, device, &state).await {
         Ok(decided) => decided,
         Err(error) => return page_error(&error),
     };
+    if decided {
+        let client_id = &waiting.client.client_id;
+        server.tell(&match &state {
+            DeviceState::Approved {
+                approved: Approved { subject, scope, .. },
+            } => Event::DeviceApproved {
+                client_id,
+                subject,
+                scope,
+            },
+            _ => Event::DeviceDenied { client_id },
+        });
+    }
     // So that nobody is asked what has been answered; were this to fail, the answer would still count once.
     if let Err(error) = waiting.close(server).await {
         error.log();
@@ -342,7 +366,7 @@ async fn keep_code(server: &Inner, record: Code) -> Result<Secret, OAuthError> {
 async fn decide_device(
     server: &Inner,
     device: Digest,
-    state: DeviceState,
+    state: &DeviceState,
 ) -> Result<bool, OAuthError> {
     let now = server.now();
     let decide = |device: &mut Device| {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Request;
 
-use super::Inner;
 use super::known_clients::Known;
 use super::throttle::Attempt;
+use super::{Inner, seen};
 use crate::protocol::client_auth::Credentials;
 use crate::protocol::error::OAuthError;
 use crate::types::{Client, Proof, SlowProof};
@@ -21,6 +21,9 @@ pub(crate) async fn authenticate(
     let now = server.now();
     let known = server.client(&credentials.client_id, now).await?;
     let client = known.as_ref().map(|known| &*known.client);
+    if let Some(client) = client {
+        seen::client(&client.client_id);
+    }
     match credentials.prove(client, now) {
         Proof::Holds => {}
         Proof::Slow(proof) if is_remembered(known.as_ref(), &proof) => {}
@@ -55,7 +58,10 @@ async fn refuse_or_try(
     let holds = {
         // Each takes 19 MiB and a processor for a while.
         let _turn = server.slow_proofs.acquire().await;
-        tokio::task::spawn_blocking(move || proof.holds()).await
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => runtime.spawn_blocking(move || proof.holds()).await,
+            Err(_) => Ok(proof.holds()), // nobody else is waiting for this thread
+        }
     };
     match holds {
         Ok(false) => Err(OAuthError::invalid_client()),

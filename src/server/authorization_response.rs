@@ -10,11 +10,12 @@ use crate::types::{Client, IssuerUrl, RedirectUri, RegisteredBy, Secret};
 
 /// Sends the browser on by GET (RFC 9700 §4.12: 303, never 307).
 pub(crate) fn see_other(location: &str) -> Response<Bytes> {
-    let Ok(location) = HeaderValue::from_str(location) else {
+    let Ok(mut location) = HeaderValue::from_str(location) else {
         return page_error(&OAuthError::invalid_request(
             "The address to go to is not valid",
         ));
     };
+    location.set_sensitive(true); // a code may stand in it: layers of the host that log headers do not show it
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::SEE_OTHER;
     let headers = response.headers_mut();
@@ -60,13 +61,14 @@ impl<'a> Address<'a> {
     /// An error response (RFC 6749 §4.1.2.1), before the owner has decided anything. The address of a client that registered itself is
     /// shown before anybody is sent there (RFC 9700 §4.11.2).
     pub(crate) fn error(&self, error: &OAuthError) -> Response<Bytes> {
-        error.log();
         let parameters = [
             ("error", error.code.as_str()),
             ("error_description", error.description),
         ];
         if self.client.registered_by == RegisteredBy::Host {
-            return self.send(&parameters);
+            let mut response = self.send(&parameters);
+            response.extensions_mut().insert(error.refused());
+            return response;
         }
         let parameters = self.complete(&parameters);
         let page = Leaving {
@@ -75,6 +77,7 @@ impl<'a> Address<'a> {
             text: error.description,
         };
         let mut response = pages::respond(error.status, &page);
+        response.extensions_mut().insert(error.refused());
         error.hint(response.headers_mut());
         response
     }
@@ -99,8 +102,8 @@ impl<'a> Address<'a> {
 
 /// An error that has no address to go to.
 pub(crate) fn page_error(error: &OAuthError) -> Response<Bytes> {
-    error.log();
     let mut response = page(error.status, "This does not work", error.description);
+    response.extensions_mut().insert(error.refused());
     error.hint(response.headers_mut());
     response
 }

@@ -12,7 +12,7 @@ use super::approve;
 use super::authorization_response::{Address, page_error};
 use super::throttle::Attempt;
 use super::waiting::Waiting;
-use super::{Answer, Inner};
+use super::{Answer, Inner, seen};
 use crate::grant::Asked;
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
@@ -47,14 +47,25 @@ async fn begin(server: &Inner, request: &Request<Bytes>, form: &Form<'_>) -> Ans
         Ok(proven) => proven,
         Err(error) => return page_error(&error).into(), // RFC 6749 §4.1.2.1: MUST NOT redirect
     };
+    let mut told = None;
     let waiting = match check(server, form, &proven) {
         Ok(asked) => wait(server, &proven, asked).await,
         // The address of a client that registered itself is shown first, and nobody is sent there by itself.
         Err(error) if proven.client.registered_by == RegisteredBy::Itself => Err(error),
-        Err(error) => wait(server, &proven, refused(&proven, &error)).await,
+        Err(error) => {
+            told = Some(error.refused());
+            wait(server, &proven, refused(&proven, &error)).await
+        }
     };
     match waiting {
-        Ok(waiting) => approve::decide(server, waiting, request).await,
+        Ok(waiting) => {
+            let mut answer = approve::decide(server, waiting, request).await;
+            // It is told now, though the client will hear of it later.
+            if let (Answer::Respond(response), Some(refused)) = (&mut answer, told) {
+                response.extensions_mut().insert(refused);
+            }
+            answer
+        }
         Err(error) => {
             let (issuer, client) = (&server.config.issuer, &proven.client);
             let Proven {
@@ -80,7 +91,6 @@ type AskedFor = (Flow, Scope, Vec<ResourceUri>);
 /// An invalid request waits for its owner like any other: nobody is sent away with an error before they have signed in, so that a
 /// link to us is no way to somewhere else (RFC 9700 §4.11.2: MUST).
 fn refused(proven: &Proven, error: &OAuthError) -> AskedFor {
-    error.log();
     let flow = Flow::Refused {
         redirect_uri: proven.redirect_uri.clone(),
         state: proven.state.clone(),
@@ -116,6 +126,7 @@ async fn prove(
         .map(|known| known.client)
         .filter(|client| !client.disabled);
     let client = client.ok_or_else(unknown)?;
+    seen::client(&client.client_id);
     let named = form.one("redirect_uri")?;
     let redirect_uri = redirect_uri(&client, named)?;
     // A repeated state is an error of the request, told there without one.

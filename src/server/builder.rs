@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::request::Parts;
 
 use super::config::{ClientAddress, Config, ConfigError, Lifetimes, origins, paths, scope};
+use super::event::{EventSink, Events};
 use super::interaction::{DynInteraction, Interaction, Login};
 use super::policy::{AllowAll, DynPolicy, Policy};
 use super::throttle::{DynThrottle, Limit, Limits, LocalThrottle, Throttle};
@@ -31,6 +32,7 @@ pub struct AuthorizationServerBuilder {
     login_path: Option<String>,
     interaction: Option<Box<dyn DynInteraction>>,
     policy: Box<dyn DynPolicy>,
+    events: Events,
     registration: Option<Registration>,
     browser_clients: Vec<String>,
     client_address: ClientAddress,
@@ -53,6 +55,7 @@ impl AuthorizationServerBuilder {
             login_path: None,
             interaction: None,
             policy: Box::new(AllowAll),
+            events: Events::default(),
             registration: None,
             browser_clients: Vec::new(),
             client_address: Box::new(|parts| parts.extensions.get::<IpAddr>().copied()),
@@ -140,6 +143,12 @@ impl AuthorizationServerBuilder {
     /// The host's say at every issue. Default: everything that the grant allows, without further claims.
     pub fn policy(mut self, policy: impl Policy) -> Self {
         self.policy = Box::new(policy);
+        self
+    }
+
+    /// Who hears of what happens, such as an audit trail. Default: nobody besides the log (and the metrics, with feature `metrics`).
+    pub fn events(mut self, sink: impl EventSink) -> Self {
+        self.events = Events(Some(Box::new(sink)));
         self
     }
 
@@ -340,7 +349,10 @@ impl AuthorizationServerBuilder {
         let throttle = self.throttle;
         let throttle = throttle.unwrap_or_else(|| Box::new(LocalThrottle::new(limits)));
         Ok(AuthorizationServer::new(
-            config, self.store, self.clock, throttle,
+            config,
+            (self.events, throttle),
+            self.store,
+            self.clock,
         ))
     }
 }

@@ -1,6 +1,6 @@
 //! The host's hand on clients.
 
-use super::{Grants, Inner};
+use super::{Event, Grants, Inner};
 use crate::store::{Insert, Key, Kind, Read, Replace, StoreError, all_clients, client_digest};
 use crate::types::{Client, ClientId, ClientSecret, Secret, Subject};
 
@@ -35,10 +35,8 @@ impl Clients<'_> {
             client_id_issued_at: now,
             ..client
         };
-        let (digest, name) = (
-            client_digest(&client.client_id),
-            Subject::new(client.client_id.as_str()),
-        );
+        let (client_id, by) = (client.client_id.clone(), client.registered_by);
+        let (digest, name) = (client_digest(&client_id), Subject::new(client_id.as_str()));
         if self.0.records.create(digest, client, now).await? == Insert::Exists {
             return Ok(CreateClient::Exists);
         }
@@ -49,6 +47,8 @@ impl Clients<'_> {
             self.0.records.remove::<Client>(digest).await?;
             return Ok(CreateClient::NameOfSubject);
         }
+        let client_id = &client_id;
+        self.0.tell(&Event::ClientRegistered { client_id, by });
         Ok(CreateClient::Created)
     }
 
@@ -78,11 +78,20 @@ impl Clients<'_> {
     /// # Errors
     /// [`StoreError`] if the store failed.
     pub async fn disable(&self, client_id: &ClientId, disabled: bool) -> Result<bool, StoreError> {
-        self.change(client_id, |client| {
-            client.disabled = disabled;
-            client.epoch += u64::from(disabled);
-        })
-        .await
+        let changed = self
+            .change(client_id, |client| {
+                client.disabled = disabled;
+                client.epoch += u64::from(disabled);
+            })
+            .await?;
+        if changed {
+            self.0.tell(&if disabled {
+                Event::ClientDisabled { client_id }
+            } else {
+                Event::ClientEnabled { client_id }
+            });
+        }
+        Ok(changed)
     }
 
     /// Kills everything that was issued to a client: codes, grants, tokens. Says whether there is such a client; it may go on.
@@ -90,7 +99,11 @@ impl Clients<'_> {
     /// # Errors
     /// [`StoreError`] if the store failed.
     pub async fn revoke_tokens(&self, client_id: &ClientId) -> Result<bool, StoreError> {
-        self.change(client_id, |client| client.epoch += 1).await
+        let changed = self.change(client_id, |client| client.epoch += 1).await?;
+        if changed {
+            self.0.tell(&Event::ClientRevoked { client_id });
+        }
+        Ok(changed)
     }
 
     /// Gives a confidential client a new secret; the old one is worth nothing from then on. `None` if there is no such client, or
@@ -111,6 +124,9 @@ impl Clients<'_> {
                 client.secret = Some(ClientSecret::new(&client.client_id, &secret))
             })
             .await?;
+        if changed {
+            self.0.tell(&Event::ClientSecretRotated { client_id });
+        }
         Ok(changed.then_some(secret))
     }
 

@@ -1,6 +1,7 @@
 //! The host's hand on what owners have granted.
 
-use super::Inner;
+use super::token::revoke_grant;
+use super::{Event, Inner, RevokedBy};
 use crate::store::{
     Insert, Key, Kind, Owner, Replace, StoreError, client_digest, consent_digest, subject_digest,
 };
@@ -81,13 +82,7 @@ impl Grants<'_> {
                 .records
                 .remove::<Consent>(consent_digest(subject, &grant.client_id))
                 .await?;
-            self.0
-                .records
-                .change(digest, now, |grant: &mut Grant| {
-                    !std::mem::replace(&mut grant.revoked, true)
-                })
-                .await?;
-            self.0.flags.raise(Key::new(Kind::Grant, digest));
+            revoke_grant(self.0, digest, now, RevokedBy::Host).await?;
             return Ok(true);
         }
         Ok(false)
@@ -118,6 +113,7 @@ impl Grants<'_> {
             }
         }
         self.0.flags.raise(Key::new(Kind::SubjectEpoch, digest));
+        self.0.tell(&Event::SubjectRevoked { subject });
         Ok(())
     }
 

@@ -22,7 +22,7 @@ pub struct PendingRequest {
     pub(crate) scope: Scope,
     pub(crate) resources: Vec<ResourceUri>,
     pub(crate) redirect_uri: Option<RedirectUri>,
-    pub(crate) user_code: Option<String>,
+    pub(crate) user_code: Option<Secret>,
     asked: Option<DeviceAsked>,
     lifetime: Duration,
     error: Option<String>,
@@ -37,7 +37,10 @@ impl PendingRequest {
                 sealed_user_code,
                 asked,
                 ..
-            } => (Some(open_user_code(id, sealed_user_code)), *asked, None),
+            } => {
+                let user_code = open_user_code(id, sealed_user_code);
+                (Some(Secret::new(user_code)), *asked, None)
+            }
         };
         let redirect_uri = record.flow.address().map(|(uri, _)| uri.clone());
         Self {
@@ -87,7 +90,7 @@ impl PendingRequest {
     /// The code that the device shows, to be compared by the person; `None` for a code request.
     #[must_use]
     pub fn user_code(&self) -> Option<&str> {
-        self.user_code.as_deref()
+        self.user_code.as_ref().map(Secret::expose)
     }
 
     /// From which address the device asked, for people to compare (RFC 8628 §5.4): what

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::Serialize;
 
-use super::Inner;
 use super::config::Lifetimes;
 use super::policy::{Issuance, Verdict};
+use super::{Event, Inner};
 use crate::grant::{Issue, RefreshToken};
 use crate::protocol::error::{ErrorCode, OAuthError, json};
 use crate::store::{StoreError, client_digest};
@@ -44,6 +44,7 @@ pub(crate) struct TokenResponse<'a> {
 
 /// What the host has allowed: nothing is written yet.
 pub(crate) struct Allowed {
+    grant_type: GrantType,
     issue: Issue,
     claims: crate::types::Claims,
 }
@@ -73,6 +74,7 @@ pub(crate) async fn allow(
                 ));
             }
             Ok(Allowed {
+                grant_type,
                 issue: Issue { scope, ..issue },
                 claims,
             })
@@ -218,14 +220,14 @@ pub(crate) async fn answer(
     server: &Inner,
     client: &Client,
     allowed: Allowed,
-    grant: Option<(Digest, Timestamp, Option<&Secret>)>,
+    grant: Option<(Digest, &str, Timestamp, Option<&Secret>)>,
 ) -> Result<Response<Bytes>, OAuthError> {
     let now = server.now();
     let bytes = random::<48>()?; // the token and its id, in one call
     let (token, id) = bytes.split_at(32);
     let token = Secret::encode(ACCESS_TOKEN_PREFIX, token);
     let digest = Digest::of("access_token", token.expose().as_bytes());
-    let ends_at = grant.map_or(Timestamp::MAX, |(_, ends_at, _)| ends_at);
+    let ends_at = grant.map_or(Timestamp::MAX, |(.., ends_at, _)| ends_at);
     let expires_at = now
         .saturating_add(server.config.lifetimes.access_token)
         .min(ends_at);
@@ -246,7 +248,17 @@ pub(crate) async fn answer(
         client_epoch: client.epoch,
         grant: grant.map(|(digest, ..)| digest),
     };
-    server.records.create(digest, record, now).await?;
+    server.records.create(digest, record.clone(), now).await?;
+    server.tell(&Event::TokenIssued {
+        client_id: &record.client_id,
+        grant_type: allowed.grant_type,
+        subject: record.subject.as_ref(),
+        scope: &scope,
+        audience: &record.audience,
+        grant: grant.map(|(_, id, ..)| id),
+        jti: &record.id,
+        expires_at,
+    });
     keep_in_use(server, client, now).await;
     let response = TokenResponse {
         access_token: token.expose(),

@@ -140,15 +140,20 @@ where
     } else {
         (Ok(Bytes::new()), Some(body))
     };
-    let (answer, parts) = match read {
-        Ok(bytes) => {
-            let request = Request::from_parts(parts, bytes);
-            let answer = server.0.answer(route, &request).await;
-            (answer, request.into_parts().0)
-        }
-        Err(error) if route.is_for_people() => (page_error(&error).into(), parts),
-        Err(error) => (error.into(), parts),
+    let (bytes, read) = match read {
+        Ok(bytes) => (bytes, Ok(())),
+        Err(error) => (Bytes::new(), Err(error)),
     };
+    let request = Request::from_parts(parts, bytes);
+    let answering = async {
+        match read {
+            Ok(()) => server.0.answer(route, &request).await,
+            Err(error) if route.is_for_people() => page_error(&error).into(),
+            Err(error) => error.into(),
+        }
+    };
+    let answer = server.0.observe(route.name(), Box::pin(answering)).await;
+    let parts = request.into_parts().0;
     let mut response = match (answer, body) {
         (Answer::Respond(response), _) => response,
         (Answer::Forward(pending), Some(body)) => {
@@ -161,7 +166,9 @@ where
         }
         // Endpoints forward a GET only; a POST is sent to the GET first.
         (Answer::Forward(_), None) => {
-            OAuthError::unavailable("a request without a body was to be forwarded").to_response()
+            let error = OAuthError::unavailable("a request without a body was to be forwarded");
+            error.log();
+            error.to_response()
         }
     };
     if let Some(cors) = cors {

@@ -23,7 +23,10 @@ mod clients;
 mod config;
 mod consent;
 mod cors;
+#[cfg(feature = "metrics")]
+mod count;
 mod device;
+mod event;
 mod flags;
 mod grants;
 mod interaction;
@@ -37,6 +40,7 @@ mod policy;
 mod register;
 mod registration_policy;
 mod revoke;
+mod seen;
 mod tasks;
 mod throttle;
 mod token;
@@ -46,6 +50,7 @@ mod waiting;
 pub use builder::AuthorizationServerBuilder;
 pub use clients::{Clients, CreateClient};
 pub use config::ConfigError;
+pub use event::{Event, EventSink, RevokedBy};
 pub use grants::{Granted, Grants};
 pub use interaction::{Approval, Decision, Interaction, PendingRequest};
 pub use layer::{Endpoints, EndpointsLayer, NotFound, ResponseFuture};
@@ -57,11 +62,12 @@ pub use registration_policy::{
 pub use throttle::{Attempt, Limit, Taken, Throttle};
 
 use self::config::Config;
+use self::event::Events;
 use self::flags::Flags;
 use self::known_clients::KnownClients;
 use self::throttle::DynThrottle;
 use crate::protocol::error::OAuthError;
-use crate::store::{DynStore, Insert, Records, StoreError};
+use crate::store::{DynStore, Insert, Observer, Records, StoreError};
 use crate::types::record::ServerKey;
 use crate::types::{Clock, Digest, GrantType, IssuerUrl, Timestamp};
 
@@ -182,6 +188,7 @@ pub(crate) struct Inner {
     pub(crate) records: Records,
     pub(crate) flags: Flags,
     known_clients: KnownClients,
+    events: Arc<Events>,
     clock: Arc<dyn Clock>,
     routes: HashMap<String, Route>,
     documents: metadata::Documents,
@@ -203,18 +210,20 @@ impl AuthorizationServer {
 
     fn new(
         config: Config,
+        (events, throttle): (Events, Box<dyn DynThrottle>),
         store: Arc<dyn DynStore>,
         clock: Arc<dyn Clock>,
-        throttle: Box<dyn DynThrottle>,
     ) -> Self {
+        let events = Arc::new(events);
         Self(Arc::new(Inner {
             routes: routes(&config),
             documents: metadata::Documents::new(&config),
             throttle,
             slow_proofs: Semaphore::new(2),
-            records: Records::new(store),
+            records: Records::new(store, Arc::clone(&events) as Arc<dyn Observer>),
             flags: Flags::default(),
             known_clients: KnownClients::default(),
+            events,
             config,
             clock,
             server_key: OnceCell::new(),
@@ -337,12 +346,9 @@ impl Inner {
     ) -> Result<(), OAuthError> {
         match self.throttle.take(attempt, address, now).await {
             Taken::Taken => Ok(()),
-            Taken::TooMany { retry_after } => {
-                tracing::warn!(?attempt, "too many attempts: answered 429");
-                Err(OAuthError::too_many_requests(
-                    u32::try_from(retry_after.as_secs()).unwrap_or(u32::MAX),
-                ))
-            }
+            Taken::TooMany { retry_after } => Err(OAuthError::too_many_requests(
+                u32::try_from(retry_after.as_secs()).unwrap_or(u32::MAX),
+            )),
         }
     }
 

@@ -18,7 +18,7 @@ use super::registration_policy::{
     DynRegistrationPolicy, RegistrationPolicy, RegistrationRequest, RegistrationVerdict,
 };
 use super::throttle::{Attempt, Limit};
-use super::{Answer, Inner};
+use super::{Answer, Event, Inner};
 use crate::protocol::error::{ErrorCode, OAuthError, json};
 use crate::protocol::registration::{
     AuthMethod, ClientInformation, ClientMetadata, parse, software_statement,
@@ -202,10 +202,9 @@ async fn register(server: &Inner, request: &Request<Bytes>) -> Result<Response<B
         (shared(server, &metadata).await?, None)
     } else {
         let secret = Secret::generate()?;
-        (
-            create(server, &metadata, Some(&secret)).await?,
-            Some(secret),
-        )
+        let client = create(server, &metadata, Some(&secret)).await?;
+        tell_registered(server, &client);
+        (client, Some(secret))
     };
     let information = ClientInformation::new(&client, secret.as_ref());
     Ok(json(StatusCode::CREATED, &information))
@@ -283,6 +282,11 @@ async fn create(
     Ok(client)
 }
 
+fn tell_registered(server: &Inner, client: &Client) {
+    let (client_id, by) = (&client.client_id, client.registered_by);
+    server.tell(&Event::ClientRegistered { client_id, by });
+}
+
 /// One client for all equal registrations of public clients: agents register endlessly. The client is put there first and the
 /// pointer to it second; a pointer that leads nowhere any more is replaced.
 async fn shared(server: &Inner, metadata: &ClientMetadata) -> Result<Client, StoreError> {
@@ -318,6 +322,7 @@ async fn shared(server: &Inner, metadata: &ClientMetadata) -> Result<Client, Sto
             }
         };
         if first {
+            tell_registered(server, &client);
             return Ok(client);
         }
         // Somebody registered the same at the same time: theirs it is.

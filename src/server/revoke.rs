@@ -7,7 +7,7 @@ use http::{HeaderValue, Method, Request, Response};
 use super::authenticate::authenticate;
 use super::issue::access_token_digest;
 use super::token::revoke_grant;
-use super::{Answer, Inner};
+use super::{Answer, Event, Inner, RevokedBy};
 use crate::grant::RefreshToken;
 use crate::protocol::client_auth::Credentials;
 use crate::protocol::error::OAuthError;
@@ -55,8 +55,15 @@ async fn access_token(server: &Inner, client: &Client, digest: Digest) -> Result
         .records
         .load::<AccessToken>(digest, server.now())
         .await?;
-    if read.is_some_and(|read| read.record.client_id == client.client_id) {
-        server.records.remove::<AccessToken>(digest).await?;
+    let token = read.map(|read| read.record);
+    if let Some(token) = token.filter(|token| token.client_id == client.client_id) {
+        if server.records.remove::<AccessToken>(digest).await? {
+            server.tell(&Event::TokenRevoked {
+                client_id: &token.client_id,
+                subject: token.subject.as_ref(),
+                jti: &token.id,
+            });
+        }
         server.flags.raise(Key::new(Kind::AccessToken, digest));
     }
     Ok(())
@@ -72,7 +79,7 @@ async fn refresh_token(
     let read = server.records.load::<Grant>(digest, now).await?;
     let belongs = |grant: &Grant| grant.client_id == client.client_id && token.is_of(grant);
     if read.is_some_and(|read| belongs(&read.record)) {
-        revoke_grant(server, digest, now).await?;
+        revoke_grant(server, digest, now, RevokedBy::Client).await?;
     }
     Ok(())
 }

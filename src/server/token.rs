@@ -5,7 +5,7 @@ use http::{Method, Request, Response};
 
 use super::authenticate::authenticate;
 use super::issue::{self, NewGrant};
-use super::{Answer, Inner};
+use super::{Answer, Event, Inner, RevokedBy, seen};
 use crate::grant::{
     ClientGrant, CodeGrant, DeviceGrant, GrantRequest, Issue, Poll, Presented, Redemption,
     RefreshGrant,
@@ -14,7 +14,7 @@ use crate::grant::{poll, present, redeem, rotate};
 use crate::protocol::client_auth::Credentials;
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
-use crate::store::{Insert, Key, Kind, Replace};
+use crate::store::{Insert, Key, Kind, Replace, StoreError};
 use crate::types::record::{Approved, Code, CodeState, Device, DeviceState, Grant};
 use crate::types::{Client, Digest, GrantType, Timestamp, random};
 
@@ -35,6 +35,7 @@ async fn exchange(server: &Inner, request: &Request<Bytes>) -> Result<Response<B
     let client = authenticate(server, request, &credentials?).await?;
     let grant = GrantRequest::parse(&form)?;
     let grant_type = grant.grant_type();
+    seen::grant_type(grant_type);
     if !server.is_on(grant_type) {
         return Err(OAuthError::new(
             ErrorCode::UnsupportedGrantType,
@@ -85,8 +86,10 @@ async fn authorization_code(
         let approved = read.record.approved.clone();
         match redemption {
             Redemption::Replay { grant } => {
-                tracing::warn!(client_id = %client.client_id, "an authorization code was used twice: what came of it is revoked");
+                let (client_id, subject) = (&client.client_id, approved.subject.clone());
                 revoke_replayed(server, client, grant, approved).await?;
+                let subject = &subject;
+                server.tell(&Event::AuthorizationCodeReplayed { client_id, subject });
                 return Err(OAuthError::invalid_grant("The code is not valid"));
             }
             Redemption::WrongVerifier => {
@@ -181,8 +184,12 @@ async fn refresh_token(
             (lifetimes.refresh_retry_window, now),
         )?;
         if matches!(presented, Presented::Reused) {
-            tracing::warn!(client_id = %client.client_id, "a used refresh token was presented again: its grant is revoked");
-            revoke_grant(server, digest, now).await?;
+            revoke_grant(server, digest, now, RevokedBy::RefreshTokenReuse).await?;
+            server.tell(&Event::RefreshTokenReused {
+                client_id: &client.client_id,
+                subject: &read.record.approved.subject,
+                grant: &read.record.id,
+            });
             return Err(invalid());
         }
         let approved = &read.record.approved;
@@ -193,7 +200,7 @@ async fn refresh_token(
         // Whatever is wrong with the rest of the request is said before anything is used up.
         let issue = issue_of(server, approved, &request.asked)?;
         let allowed = issue::allow(server, client, GrantType::RefreshToken, issue).await?;
-        let ends_at = read.record.ends_at;
+        let (id, ends_at) = (read.record.id.clone(), read.record.ends_at);
         let successor = match presented {
             Presented::Retry(successor) => successor,
             _ => {
@@ -212,7 +219,7 @@ async fn refresh_token(
             server,
             client,
             allowed,
-            Some((digest, ends_at, Some(&successor.to_secret()))),
+            Some((digest, &id, ends_at, Some(&successor.to_secret()))),
         )
         .await;
     }
@@ -246,7 +253,12 @@ async fn keep_and_answer(
         server,
         client,
         allowed,
-        Some((new.digest, new.record.ends_at, new.refresh_token.as_ref())),
+        Some((
+            new.digest,
+            &new.record.id,
+            new.record.ends_at,
+            new.refresh_token.as_ref(),
+        )),
     )
     .await
 }
@@ -266,10 +278,11 @@ async fn revoke_replayed(
         family: None,
         ..new.record
     };
-    match server.records.create(grant, dead, now).await? {
-        Insert::Inserted(_) => Ok(()),
-        Insert::Exists => revoke_grant(server, grant, now).await,
+    match server.records.create(grant, dead.clone(), now).await? {
+        Insert::Inserted(_) => tell_revoked(server, &dead, RevokedBy::CodeReplay),
+        Insert::Exists => revoke_grant(server, grant, now, RevokedBy::CodeReplay).await?,
     }
+    Ok(())
 }
 
 /// Revokes a grant: in the store first, then for whoever has cached what rests on it.
@@ -277,9 +290,27 @@ pub(crate) async fn revoke_grant(
     server: &Inner,
     grant: Digest,
     now: Timestamp,
-) -> Result<(), OAuthError> {
-    let revoke = |grant: &mut Grant| !std::mem::replace(&mut grant.revoked, true);
-    server.records.change(grant, now, revoke).await?;
+    by: RevokedBy,
+) -> Result<(), StoreError> {
+    while let Some(mut read) = server.records.load::<Grant>(grant, now).await? {
+        if std::mem::replace(&mut read.record.revoked, true) {
+            break; // somebody else was first, and has told it
+        }
+        let revoked = read.record.clone();
+        if let Replace::Replaced(_) = server.records.update(grant, read).await? {
+            tell_revoked(server, &revoked, by);
+            break;
+        }
+    }
     server.flags.raise(Key::new(Kind::Grant, grant));
     Ok(())
+}
+
+fn tell_revoked(server: &Inner, grant: &Grant, by: RevokedBy) {
+    server.tell(&Event::GrantRevoked {
+        client_id: &grant.client_id,
+        subject: &grant.approved.subject,
+        grant: &grant.id,
+        by,
+    });
 }

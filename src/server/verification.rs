@@ -11,7 +11,7 @@ use super::device;
 use super::pages::{self, DeviceCode};
 use super::throttle::Attempt;
 use super::waiting::Waiting;
-use super::{Answer, Endpoint, Inner};
+use super::{Answer, Endpoint, Event, Inner};
 use crate::protocol::error::OAuthError;
 use crate::protocol::form::Form;
 use crate::types::record::{Device, DeviceState, Flow, Interaction, InteractionState, UserCode};
@@ -66,6 +66,7 @@ async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byte
         throttle.give_back(Attempt::UserCode, address, now).await;
     }
     let Some((digest, device, client)) = found? else {
+        server.tell(&Event::UserCodeWrong {});
         // One sentence for a wrong, an expired and a used code.
         let problem =
             Some("This code is not valid. Look at your device and type in what it shows.");

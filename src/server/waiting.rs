@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::authorization_response::{Address, page_error};
 use super::interaction::PendingRequest;
 use super::issue::lifetime;
-use super::{Answer, Inner};
+use super::{Answer, Inner, seen};
 use crate::protocol::error::OAuthError;
 use crate::store::{Insert, Read, Replace};
 use crate::types::record::{Flow, Interaction, InteractionState};
@@ -52,6 +52,7 @@ impl Waiting {
         let known = server.client(&read.record.client_id, now).await?;
         let client = known.map(|known| known.client);
         let client = client.filter(|client| !client.disabled).ok_or_else(gone)?;
+        seen::client(&client.client_id);
         Ok(Self { id, read, client })
     }
 

@@ -28,6 +28,7 @@ mod erased;
 mod feed;
 mod members;
 mod memory;
+mod observer;
 mod records;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -35,6 +36,7 @@ mod sqlite;
 mod sqlite_writer;
 pub(crate) use erased::DynStore;
 pub use memory::MemoryStore;
+pub(crate) use observer::{Observer, Step};
 pub(crate) use records::{
     Read, Records, Stored, all_clients, client_digest, consent_digest, subject_digest,
 };

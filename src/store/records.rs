@@ -16,14 +16,14 @@ use serde_json::{Map, Value};
 
 use super::members::members;
 use super::{
-    Changes, Cursor, DynStore, Insert, Key, Kind, Listing, Owner, Record, Replace, StoreError,
-    Version,
+    Changes, Cursor, DynStore, Insert, Key, Kind, Listing, Observer, Owner, Record, Replace, Step,
+    StoreError, Version,
 };
 use crate::types::record::{
     AccessToken, ClientDedupe, ClientRecord, Code, Consent, Device, Grant, Interaction, ServerKey,
     SubjectEpoch, UserCode,
 };
-use crate::types::{Client, ClientId, Digest, Subject, Timestamp};
+use crate::types::{Client, ClientId, Digest, Stopwatch, Subject, Timestamp};
 
 /// The version of every kind of record that this crate writes, and the newest that it reads.
 const VERSION: u32 = 1;
@@ -73,11 +73,32 @@ impl<T> Read<T> {
 
 /// A store that speaks of grants and codes.
 #[derive(Clone)]
-pub(crate) struct Records(Arc<dyn DynStore>);
+pub(crate) struct Records {
+    store: Arc<dyn DynStore>,
+    observer: Arc<dyn Observer>,
+}
 
 impl Records {
-    pub(crate) fn new(store: Arc<dyn DynStore>) -> Self {
-        Self(store)
+    pub(crate) fn new(store: Arc<dyn DynStore>, observer: Arc<dyn Observer>) -> Self {
+        Self { store, observer }
+    }
+
+    /// Does a step, and tells how it went.
+    async fn step<T>(
+        &self,
+        (verb, kind): (&'static str, Option<Kind>),
+        step: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let stopwatch = Stopwatch::start();
+        let done = step.await;
+        let time = (verb != "changes").then(|| stopwatch.elapsed()); // the feed waits by design
+        self.observer.step(&Step {
+            verb,
+            kind,
+            time,
+            error: done.as_ref().err(),
+        });
+        done
     }
 
     /// Reads a record that has not expired.
@@ -86,7 +107,8 @@ impl Records {
         digest: Digest,
         now: Timestamp,
     ) -> Result<Option<Read<T>>, StoreError> {
-        let Some((record, version)) = self.0.get(Key::new(T::KIND, digest)).await? else {
+        let step = self.store.get(Key::new(T::KIND, digest));
+        let Some((record, version)) = self.step(("get", Some(T::KIND)), step).await? else {
             return Ok(None);
         };
         if record.expires_at <= now {
@@ -103,7 +125,8 @@ impl Records {
         now: Timestamp,
     ) -> Result<Insert, StoreError> {
         let record = write(record, &Bytes::new())?;
-        self.0.insert(Key::new(T::KIND, digest), record, now).await
+        let step = self.store.insert(Key::new(T::KIND, digest), record, now);
+        self.step(("insert", Some(T::KIND)), step).await
     }
 
     /// Replaces what was read by what it has become.
@@ -113,14 +136,16 @@ impl Records {
         read: Read<T>,
     ) -> Result<Replace, StoreError> {
         let record = write(read.record, &read.stands)?;
-        self.0
-            .replace(Key::new(T::KIND, digest), read.version, record)
-            .await
+        let key = Key::new(T::KIND, digest);
+        let step = self.store.replace(key, read.version, record);
+        self.step(("replace", Some(T::KIND)), step).await
     }
 
     /// Takes a record away.
     pub(crate) async fn remove<T: Stored>(&self, digest: Digest) -> Result<bool, StoreError> {
-        Ok(self.0.remove(Key::new(T::KIND, digest)).await?.is_some())
+        let step = self.store.remove(Key::new(T::KIND, digest));
+        let removed = self.step(("remove", Some(T::KIND)), step).await?;
+        Ok(removed.is_some())
     }
 
     /// Changes a record, again if somebody else was first; says whether it stands and was changed by us.
@@ -155,11 +180,13 @@ impl Records {
     }
 
     pub(crate) async fn purge(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
-        self.0.purge(now, limit).await
+        self.step(("purge", None), self.store.purge(now, limit))
+            .await
     }
 
     pub(crate) async fn changes(&self, after: Option<Cursor>) -> Result<Changes, StoreError> {
-        self.0.changes(after).await
+        self.step(("changes", None), self.store.changes(after))
+            .await
     }
 
     /// How often everything of a subject was revoked.
@@ -205,7 +232,9 @@ impl<T: Stored> Owned<'_, T> {
             after: self.after,
             limit: 100,
         };
-        let page = self.records.0.list(listing).await?;
+        let records = self.records;
+        let step = records.store.list(listing);
+        let page = records.step(("list", Some(T::KIND)), step).await?;
         self.after = page.next;
         self.done = page.next.is_none();
         let mut found = Vec::with_capacity(page.digests.len());
@@ -222,7 +251,7 @@ fn read<T: Stored>(record: &Record, version: Version) -> Result<Read<T>, StoreEr
     if !record.value.starts_with(PREFIX) {
         check_version(&record.value)?;
     }
-    let form: T::Form = serde_json::from_slice(&record.value).map_err(StoreError::new)?;
+    let form: T::Form = serde_json::from_slice(&record.value).map_err(|error| malformed(&error))?;
     Ok(Read {
         record: form.into(),
         version,
@@ -238,13 +267,21 @@ fn check_version(value: &[u8]) -> Result<(), StoreError> {
     struct OnlyVersion {
         v: u32,
     }
-    let OnlyVersion { v } = serde_json::from_slice(value).map_err(StoreError::new)?;
+    let OnlyVersion { v } = serde_json::from_slice(value).map_err(|error| malformed(&error))?;
     if v > VERSION {
         return Err(StoreError::new(
             "a record was written by a newer version of tower-oauth",
         ));
     }
     Ok(())
+}
+
+/// Says where it is wrong and not what stands there: the error itself would quote it, and it will stand in the log.
+fn malformed(error: &serde_json::Error) -> StoreError {
+    let (what, column) = (error.classify(), error.column());
+    StoreError::new(format!(
+        "a record is malformed: {what:?} error at column {column}"
+    ))
 }
 
 /// A record as the store keeps it, with the members that are not known of what stands there.
@@ -257,7 +294,7 @@ fn write<T: Stored>(record: T, stands: &[u8]) -> Result<Record, StoreError> {
     if let Some(brace) = value.get_mut(comma) {
         *brace = b','; // the record's own opening brace: its members follow the version
     }
-    let unknown = unknown::<T>(stands).map_err(StoreError::new)?;
+    let unknown = unknown::<T>(stands).map_err(|error| malformed(&error))?;
     if !unknown.is_empty() {
         value.pop();
         let members = serde_json::to_vec(&unknown).map_err(StoreError::new)?;
@@ -473,6 +510,16 @@ mod tests {
         assert!(read::<SubjectEpoch>(&kept(r#"{"v":2,"epoch":3}"#), Version::new(1)).is_err());
         assert!(read::<SubjectEpoch>(&kept("{"), Version::new(1)).is_err());
         assert!(read::<SubjectEpoch>(&kept(r#"{"epoch":3}"#), Version::new(1)).is_err());
+    }
+
+    // req: http-log-1
+    #[test]
+    fn http_log_1_what_is_wrong_with_a_record_is_said_without_a_word_of_it() {
+        let error = read::<SubjectEpoch>(&kept(r#"{"v":1,"epoch":"hunter2"}"#), Version::new(1));
+        let error = error.unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("malformed") && !cause.contains("hunter2"));
+        assert!(!format!("{error:?}").contains("hunter2"));
     }
 
     #[test]

@@ -93,6 +93,36 @@ impl Clock for SystemClock {
     }
 }
 
+/// Measures how long something takes. Nobody asks without the feature `metrics`, and then it costs nothing.
+#[cfg(feature = "server")]
+pub(crate) struct Stopwatch(#[cfg(feature = "metrics")] std::time::Instant);
+
+#[cfg(feature = "server")]
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        #[cfg(feature = "metrics")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that asks the computer"
+        )]
+        return Self(std::time::Instant::now());
+        #[cfg(not(feature = "metrics"))]
+        Self()
+    }
+
+    /// The time since; zero without the feature.
+    #[cfg_attr(
+        not(feature = "metrics"),
+        expect(clippy::unused_self, reason = "there is nothing to read")
+    )]
+    pub(crate) fn elapsed(&self) -> Duration {
+        #[cfg(feature = "metrics")]
+        return self.0.elapsed();
+        #[cfg(not(feature = "metrics"))]
+        Duration::ZERO
+    }
+}
+
 /// A clock that stands still until it is told to move (feature `testing`). Clones are the same clock.
 #[cfg(feature = "testing")]
 #[derive(Debug, Clone)]

@@ -35,6 +35,8 @@ pub use client_id::{ClientId, InvalidClientId};
 pub(crate) use client_secret::{ClientSecret, Proof, SlowProof};
 #[cfg(feature = "testing")]
 pub use clock::ManualClock;
+#[cfg(feature = "server")]
+pub(crate) use clock::Stopwatch;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use flag::Flag;
 #[cfg(feature = "server")]

@@ -4,10 +4,14 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use http::Request;
+use http::request::Parts;
 use http_body_util::Full;
+use tower_oauth::types::Subject;
+use tower_oauth::{Decision, Interaction, PendingRequest};
 
 use crate::support::{
-    DEVICE_CODE, FOR_ITSELF, Harness, ISSUER, SECRET, VERIFIER, basic, redemption,
+    DEVICE_CODE, FOR_ITSELF, Harness, ISSUER, SECRET, VERIFIER, authorization_request, basic,
+    redemption,
 };
 
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
@@ -364,4 +368,45 @@ async fn http_log_1_no_secret_is_in_the_log_at_any_level() {
         let tail = &secret[secret.len() - 8.min(secret.len())..];
         assert!(!text.contains(tail), "the end of {secret} is in {text}");
     }
+}
+
+/// Keeps what the host would print of a request that waits.
+#[derive(Clone, Default)]
+struct Prints(Arc<Mutex<String>>);
+
+impl Interaction for Prints {
+    async fn decide(&self, pending: &PendingRequest, _: &Parts) -> Decision {
+        *self.0.lock().unwrap() = format!("{pending:?}");
+        Decision::Ask(Subject::new("alice").unwrap())
+    }
+}
+
+// req: http-log-1
+#[tokio::test]
+async fn http_log_1_what_a_host_may_print_of_us_shows_no_secret() {
+    let prints = Prints::default();
+    let server = Harness::with(|builder| builder.interaction("/login", prints.clone())).await;
+    let (_, user_code) = server.device().await;
+    let page = server.enter(&user_code, "alice").await;
+    let printed = prints.0.lock().unwrap().clone();
+    assert!(printed.contains("tv") && page.text().contains(&user_code));
+    for secret in [
+        &user_code,
+        &user_code.replace('-', ""),
+        &page.hidden("interaction"),
+    ] {
+        assert!(
+            !printed.contains(secret.as_str()),
+            "{secret} is in {printed}"
+        );
+    }
+    let answer = server.allow(&authorization_request("app", "")).await;
+    let (code, headers) = (
+        answer.parameter("code").unwrap(),
+        format!("{:?}", answer.headers),
+    );
+    assert!(
+        headers.contains("location") && !headers.contains(&code),
+        "{headers}"
+    );
 }

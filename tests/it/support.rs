@@ -13,6 +13,8 @@ use tower_oauth::store::Store;
 use tower_oauth::types::{Client, GrantType, Introspects, ManualClock, Secret, Subject, Timestamp};
 use tower_oauth::{AuthorizationServer, MemoryStore};
 
+use super::watch;
+
 /// 2026-11-22T12:00:00Z
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_795_348_800);
 pub(crate) const ISSUER: &str = "https://auth.harbor.test";
@@ -49,11 +51,13 @@ impl Answer {
         B::Error: std::fmt::Debug,
     {
         let (parts, body) = response.into_parts();
-        Self {
+        let answer = Self {
             status: parts.status,
             headers: parts.headers,
             body: body.collect().await.unwrap().to_bytes(),
-        }
+        };
+        watch::answer(&answer);
+        answer
     }
 
     #[track_caller]
@@ -189,6 +193,7 @@ impl Harness {
         builder: AuthorizationServerBuilder,
         more: impl FnOnce(AuthorizationServerBuilder) -> AuthorizationServerBuilder,
     ) -> Self {
+        watch::start();
         let clock = ManualClock::new(NOW);
         let (builder, files) = match std::env::var("TEST_STORE").as_deref() {
             Ok("sqlite") => {
@@ -217,6 +222,7 @@ impl Harness {
         clock: &ManualClock,
         more: impl FnOnce(AuthorizationServerBuilder) -> AuthorizationServerBuilder,
     ) -> Self {
+        watch::start();
         let builder = builder().store(store).clock(clock.clone());
         Self {
             oauth: more(builder).build().unwrap(),
@@ -276,6 +282,10 @@ impl Harness {
 
     /// Sends any request to the server.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        watch::request(&parts.uri, &parts.headers, &body);
+        let request = Request::from_parts(parts, Full::<Bytes>::from(body));
         let answer = self.oauth.service().oneshot(request).await.unwrap();
         self.sent_to_a_known_place(answer).await
     }
@@ -319,6 +329,7 @@ impl Harness {
             request = request.header("x-user", user);
         }
         let request = request.body(Empty::<Bytes>::new()).unwrap();
+        watch::request(request.uri(), request.headers(), b"");
         let answer = self.oauth.service().oneshot(request).await.unwrap();
         self.sent_to_a_known_place(answer).await
     }
