@@ -74,7 +74,8 @@ fn masked(text: &str) -> Vec<String> {
         let user_code =
             word.len() == 9 && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
         let time = word.len() == 10 && word.bytes().all(|b| b.is_ascii_digit());
-        word.len() >= 40 || user_code || time
+        let id = word.len() == 22 && word.bytes().any(|b| !b.is_ascii_lowercase() && b != b'-');
+        word.len() >= 40 || user_code || time || id
     };
     let words = |line: &str| -> String {
         let in_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
