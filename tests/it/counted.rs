@@ -175,6 +175,9 @@ async fn each_step_of_the_store_is_measured_and_what_fails_is_counted() {
     let store = Hooked::open().await;
     let server = Harness::on(store.clone(), &ManualClock::new(NOW), |builder| builder);
     server.create_clients().await;
+    let metadata = "/.well-known/oauth-authorization-server";
+    server.get(metadata, None).await;
+    store.feed_has_begun().await;
     server.web(FOR_ITSELF).await.access_token();
     let steps = |lines: Vec<String>| -> Vec<String> {
         let ours = |line: &String| line.starts_with("oauth_store_");

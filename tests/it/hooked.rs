@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
@@ -16,6 +17,8 @@ use tower_oauth::{MemoryStore, SqliteStore};
 pub(crate) struct Hooked {
     data: Data,
     hook: Arc<Mutex<Option<Hook>>>,
+    /// How often the feed was asked.
+    feeds: Arc<AtomicUsize>,
 }
 
 #[derive(Clone)]
@@ -85,13 +88,24 @@ impl Hooked {
     }
 
     fn over(data: Data) -> Self {
-        let hook = Arc::default();
-        Self { data, hook }
+        Self {
+            data,
+            hook: Arc::default(),
+            feeds: Arc::default(),
+        }
     }
 
     /// The same data, and nothing that stands in the way: as another process would open it.
     pub(crate) fn revived(&self) -> Self {
         Self::over(self.data.clone())
+    }
+
+    /// Waits until the server has heard of the feed what there was to hear: from then on it keeps what it reads. A server over this
+    /// store must have had a request.
+    pub(crate) async fn feed_has_begun(&self) {
+        while self.feeds.load(Ordering::SeqCst) < 2 {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Awaits this before and after each step, instead of what was set before. An error before a step keeps it from being done; one
@@ -203,6 +217,7 @@ impl Store for Hooked {
                 Data::Sqlite(store, _) => store.changes(after).await,
             }
         };
+        self.feeds.fetch_add(1, Ordering::SeqCst);
         self.around((Verb::Changes, None), step).await
     }
 }

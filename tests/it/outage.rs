@@ -38,6 +38,9 @@ async fn start() -> (Hooked, Harness) {
         builder.registration(Registration::open())
     });
     server.create_clients().await;
+    let metadata = "/.well-known/oauth-authorization-server";
+    server.get(metadata, None).await;
+    store.feed_has_begun().await;
     (store, server)
 }
 
