@@ -16,6 +16,8 @@ pub(crate) struct ServerMetadata<'a> {
     pub(crate) registration_endpoint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) device_authorization_endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) jwks_uri: Option<String>,
     pub(crate) introspection_endpoint: String,
     pub(crate) revocation_endpoint: String,
     #[serde(skip_serializing_if = "Scope::is_empty", serialize_with = "as_list")]

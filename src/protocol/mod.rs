@@ -10,6 +10,10 @@ pub(crate) mod error;
 pub(crate) mod form;
 #[cfg(feature = "server")]
 pub(crate) mod introspection;
+#[cfg(feature = "jwt")]
+pub(crate) mod jws;
+#[cfg(feature = "jwt")]
+pub(crate) mod jwt;
 #[cfg(feature = "server")]
 pub(crate) mod metadata;
 #[cfg(any(feature = "server", feature = "resource"))]

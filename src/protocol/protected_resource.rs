@@ -41,7 +41,7 @@ impl ProtectedResourceMetadata<'_> {
     }
 }
 
-/// A public JSON document that anybody may read, from any origin, and keep for an hour.
+/// A public JSON document that anybody may read, from any origin, and keep for a while.
 #[derive(Debug, Clone)]
 pub(crate) struct Document {
     path: String,
@@ -49,6 +49,8 @@ pub(crate) struct Document {
     json: Bytes,
     etag: HeaderValue,
     length: HeaderValue,
+    media_type: HeaderValue,
+    cache_control: HeaderValue,
 }
 
 impl Document {
@@ -61,6 +63,18 @@ impl Document {
             etag: HeaderValue::try_from(tag).unwrap_or_else(|_| HeaderValue::from_static("\"\"")),
             length: HeaderValue::from(json.len()),
             json: json.into(),
+            media_type: HeaderValue::from_static("application/json"),
+            cache_control: HeaderValue::from_static("public, max-age=3600"),
+        }
+    }
+
+    /// A JWK set (RFC 7517 §8.5.2), which changes now and then: it may be kept for a quarter of an hour.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn jwk_set(json: Vec<u8>) -> Self {
+        Self {
+            media_type: HeaderValue::from_static("application/jwk-set+json"),
+            cache_control: HeaderValue::from_static("public, max-age=900"),
+            ..Self::new(String::new(), None, json)
         }
     }
 
@@ -77,16 +91,13 @@ impl Document {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         match *request.method() {
             Method::GET | Method::HEAD => {
-                headers.insert(
-                    CACHE_CONTROL,
-                    HeaderValue::from_static("public, max-age=3600"),
-                );
+                headers.insert(CACHE_CONTROL, self.cache_control.clone());
                 headers.insert(ETAG, self.etag.clone());
                 if self.is_known(request.headers()) {
                     *response.status_mut() = StatusCode::NOT_MODIFIED;
                     return response;
                 }
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                headers.insert(CONTENT_TYPE, self.media_type.clone());
                 headers.insert(CONTENT_LENGTH, self.length.clone());
                 headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
                 if request.method() == Method::GET {

@@ -39,6 +39,8 @@ pub struct AuthorizationServerBuilder {
     lifetimes: Lifetimes,
     limits: Limits,
     throttle: Option<Box<dyn DynThrottle>>,
+    #[cfg(feature = "jwt")]
+    pub(crate) jwt: super::jwt_settings::JwtSettings,
 }
 
 impl AuthorizationServerBuilder {
@@ -62,6 +64,8 @@ impl AuthorizationServerBuilder {
             lifetimes: Lifetimes::default(),
             limits: Limits::default(),
             throttle: None,
+            #[cfg(feature = "jwt")]
+            jwt: super::jwt_settings::JwtSettings::default(),
         }
     }
 
@@ -190,9 +194,11 @@ impl AuthorizationServerBuilder {
         self
     }
 
-    /// How long an access token lives: 1 second to a day, default 10 minutes (RFC 6750 §5.3 asks for an hour or less).
+    /// How long an access token lives: 1 second to a day (RFC 6750 §5.3 asks for an hour or less). Default: 10 minutes, and 5 for a JWT,
+    /// which resources go on taking after it was revoked.
     pub fn access_token_lifetime(mut self, time: Duration) -> Self {
         self.lifetimes.access_token = time;
+        self.lifetimes.jwt = time;
         self
     }
 
@@ -322,6 +328,8 @@ impl AuthorizationServerBuilder {
             ];
         }
         let config = Config {
+            #[cfg(feature = "jwt")]
+            jwt: self.jwt.build(&catalog, &self.lifetimes)?,
             paths: paths(&issuer, &self.paths)?,
             browser_clients: origins(&self.browser_clients)?,
             issuer,

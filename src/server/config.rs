@@ -11,7 +11,7 @@ use super::interaction::DynInteraction;
 use super::policy::DynPolicy;
 use super::{Endpoint, Registration};
 use crate::grant::Catalog;
-use crate::types::{GrantType, InvalidIssuerUrl, IssuerUrl, Scope};
+use crate::types::{GrantType, InvalidIssuerUrl, IssuerUrl, ResourceUri, Scope};
 
 /// Why a server cannot be built; each names the setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +46,15 @@ pub enum ConfigError {
     /// A path does not begin with a slash, has a query, or is used twice.
     #[error("path: {0:?} must begin with / and be used once, without query or fragment")]
     Path(String),
+    /// Settings of JWT access tokens and their keys contradict each other.
+    #[cfg(feature = "jwt")]
+    #[error("{setting}: {why}")]
+    Jwt {
+        /// Which setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// An origin is no `scheme://host[:port]`, and not `*`.
     #[error("browser_clients: {0:?} is no origin")]
     Origin(String),
@@ -68,6 +77,8 @@ pub(crate) struct Config {
     pub(crate) client_address: ClientAddress,
     pub(crate) grant_types: Vec<GrantType>,
     pub(crate) lifetimes: Lifetimes,
+    #[cfg(feature = "jwt")]
+    pub(crate) jwt: super::jwt::JwtConfig,
 }
 
 /// How long things live.
@@ -75,6 +86,7 @@ pub(crate) struct Config {
 pub(crate) struct Lifetimes {
     pub(crate) authorization_code: Duration,
     pub(crate) access_token: Duration,
+    pub(crate) jwt: Duration,
     pub(crate) refresh_token: Duration,
     pub(crate) refresh_family: Duration,
     pub(crate) refresh_retry_window: Duration,
@@ -92,6 +104,7 @@ impl Default for Lifetimes {
         Self {
             authorization_code: MINUTE,
             access_token: 10 * MINUTE,
+            jwt: 5 * MINUTE,
             refresh_token: 14 * DAY,
             refresh_family: 90 * DAY,
             refresh_retry_window: Duration::from_secs(30),
@@ -102,7 +115,27 @@ impl Default for Lifetimes {
     }
 }
 
+impl Config {
+    /// How long an access token for these resources lives.
+    #[cfg_attr(
+        not(feature = "jwt"),
+        expect(unused_variables, reason = "all tokens are opaque")
+    )]
+    pub(crate) fn access_token_lifetime(&self, audience: &[ResourceUri]) -> Duration {
+        #[cfg(feature = "jwt")]
+        if self.jwt.algorithm(audience).is_some() {
+            return self.lifetimes.jwt;
+        }
+        self.lifetimes.access_token
+    }
+}
+
 impl Lifetimes {
+    /// How long an access token lives at most.
+    pub(crate) fn longest_access_token(&self) -> Duration {
+        self.access_token.max(self.jwt)
+    }
+
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let second = Duration::from_secs(1);
         let bounds = [

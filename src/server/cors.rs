@@ -47,7 +47,8 @@ impl<'a> Cors<'a> {
                 Endpoint::Metadata
                 | Endpoint::Authorize
                 | Endpoint::Verification
-                | Endpoint::Introspect,
+                | Endpoint::Introspect
+                | Endpoint::Jwks,
             ) => None,
         }
     }

@@ -73,6 +73,23 @@ fn may_ask(caller: &Client, token: &AccessToken) -> bool {
     }
 }
 
+/// What an access token of ours says that has not expired and was not revoked itself.
+pub(crate) async fn find(
+    server: &Inner,
+    token: &str,
+    now: Timestamp,
+    flags: &mut Vec<Flag>,
+) -> Result<Option<AccessToken>, StoreError> {
+    #[cfg(feature = "jwt")]
+    if server.config.jwt.is_on() && token.contains('.') {
+        return Box::pin(super::jwt::read(server, token, now, flags)).await;
+    }
+    match access_token_digest(token) {
+        Some(digest) => read(server, digest, now, flags).await,
+        None => Ok(None),
+    }
+}
+
 /// The record of an access token that is live now: known, not expired, and so are its grant, its client and its subject. The flags of
 /// all that it rests on are registered before each is read.
 pub(crate) async fn live(
@@ -81,10 +98,7 @@ pub(crate) async fn live(
     now: Timestamp,
     flags: &mut Vec<Flag>,
 ) -> Result<Option<AccessToken>, StoreError> {
-    let Some(digest) = access_token_digest(token) else {
-        return Ok(None);
-    };
-    let Some(token) = read::<AccessToken>(server, digest, now, flags).await? else {
+    let Some(token) = find(server, token, now, flags).await? else {
         return Ok(None);
     };
     let Some(known) = server.client(&token.client_id, now).await? else {

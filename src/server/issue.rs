@@ -148,7 +148,7 @@ pub(crate) fn lifetime(server: &Inner, client: &Client) -> Duration {
     if refreshes(server, client) {
         server.config.lifetimes.refresh_family
     } else {
-        server.config.lifetimes.access_token
+        server.config.lifetimes.longest_access_token()
     }
 }
 
@@ -162,7 +162,7 @@ pub(crate) fn outlives(
 ) -> Timestamp {
     let last = now
         .saturating_add(lifetimes.refresh_retry_window)
-        .saturating_add(lifetimes.access_token);
+        .saturating_add(lifetimes.longest_access_token());
     idle_until.max(last.min(ends_at))
 }
 
@@ -215,7 +215,22 @@ pub(crate) async fn keep_grant(
     Ok(())
 }
 
-/// Keeps an access token and answers with it.
+/// Makes an access token that says what the record does. An opaque one is kept; a JWT carries the record itself.
+async fn make(server: &Inner, record: &AccessToken, random: &[u8]) -> Result<Secret, OAuthError> {
+    #[cfg(feature = "jwt")]
+    if let Some(algorithm) = server.config.jwt.algorithm(&record.audience) {
+        return Box::pin(super::jwt::mint(server, record, algorithm)).await;
+    }
+    let token = Secret::encode(ACCESS_TOKEN_PREFIX, random);
+    let digest = Digest::of("access_token", token.expose().as_bytes());
+    let records = &server.records;
+    records
+        .create(digest, record.clone(), record.issued_at)
+        .await?;
+    Ok(token)
+}
+
+/// Makes an access token and answers with it.
 pub(crate) async fn answer(
     server: &Inner,
     client: &Client,
@@ -225,17 +240,14 @@ pub(crate) async fn answer(
     let now = server.now();
     let bytes = random::<48>()?; // the token and its id, in one call
     let (token, id) = bytes.split_at(32);
-    let token = Secret::encode(ACCESS_TOKEN_PREFIX, token);
-    let digest = Digest::of("access_token", token.expose().as_bytes());
     let ends_at = grant.map_or(Timestamp::MAX, |(.., ends_at, _)| ends_at);
-    let expires_at = now
-        .saturating_add(server.config.lifetimes.access_token)
-        .min(ends_at);
     let Issue {
         subject,
         scope,
         audience,
     } = allowed.issue;
+    let lifetime = server.config.access_token_lifetime(&audience);
+    let expires_at = now.saturating_add(lifetime).min(ends_at);
     let record = AccessToken {
         id: Secret::encode("", id).expose().to_owned(),
         client_id: client.client_id.clone(),
@@ -248,7 +260,7 @@ pub(crate) async fn answer(
         client_epoch: client.epoch,
         grant: grant.map(|(digest, ..)| digest),
     };
-    server.records.create(digest, record.clone(), now).await?;
+    let token = make(server, &record, token).await?;
     server.tell(&Event::TokenIssued {
         client_id: &record.client_id,
         grant_type: allowed.grant_type,

@@ -65,12 +65,16 @@ fn metadata(config: &Config) -> ServerMetadata<'_> {
     let url = |endpoint| config.serves(endpoint).then(|| config.url(endpoint));
     let code = config.grant_types.contains(&GrantType::AuthorizationCode);
     let lifetime = |on: bool, time: std::time::Duration| on.then_some(time.as_secs());
+    let default_audience = config.catalog.resources.first();
+    let default_audience = default_audience.map(|resource| &resource.uri);
+    let default_audience = default_audience.map_or(&[] as &[_], std::slice::from_ref);
     ServerMetadata {
         issuer: &config.issuer,
         authorization_endpoint: url(Endpoint::Authorize).filter(|_| code),
         token_endpoint: config.url(Endpoint::Token),
         registration_endpoint: url(Endpoint::Register),
         device_authorization_endpoint: url(Endpoint::Device),
+        jwks_uri: url(Endpoint::Jwks),
         introspection_endpoint: config.url(Endpoint::Introspect),
         revocation_endpoint: config.url(Endpoint::Revoke),
         scopes_supported: config.catalog.scope(),
@@ -95,7 +99,7 @@ fn metadata(config: &Config) -> ServerMetadata<'_> {
             .iter()
             .map(|resource| resource.uri.as_str())
             .collect(),
-        access_token_lifetime: config.lifetimes.access_token.as_secs(),
+        access_token_lifetime: config.access_token_lifetime(default_audience).as_secs(),
         refresh_token_lifetime: lifetime(
             config.grant_types.contains(&GrantType::RefreshToken),
             config.lifetimes.refresh_token,

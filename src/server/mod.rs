@@ -32,6 +32,18 @@ mod grants;
 mod interaction;
 mod introspect;
 mod issue;
+#[cfg(feature = "jwt")]
+mod jwks;
+#[cfg(feature = "jwt")]
+mod jwt;
+#[cfg(feature = "jwt")]
+mod jwt_settings;
+#[cfg(feature = "jwt")]
+mod key_schedule;
+#[cfg(feature = "jwt")]
+mod key_seal;
+#[cfg(feature = "jwt")]
+mod keys;
 mod known_clients;
 mod layer;
 mod metadata;
@@ -41,6 +53,8 @@ mod register;
 mod registration_policy;
 mod revoke;
 mod seen;
+#[cfg(feature = "jwt")]
+mod signing_keys;
 mod tasks;
 mod throttle;
 mod token;
@@ -53,12 +67,16 @@ pub use config::ConfigError;
 pub use event::{Event, EventSink, RevokedBy};
 pub use grants::{Granted, Grants};
 pub use interaction::{Approval, Decision, Interaction, PendingRequest};
+#[cfg(feature = "jwt")]
+pub use jwt::AccessTokenFormat;
 pub use layer::{Endpoints, EndpointsLayer, NotFound, ResponseFuture};
 pub use policy::{Issuance, Policy, Verdict};
 pub use register::Registration;
 pub use registration_policy::{
     RegistrationDenial, RegistrationPolicy, RegistrationRequest, RegistrationVerdict,
 };
+#[cfg(feature = "jwt")]
+pub use signing_keys::{SigningKeyUse, SigningKeys};
 pub use throttle::{Attempt, Limit, Taken, Throttle};
 
 use self::config::Config;
@@ -91,10 +109,12 @@ pub enum Endpoint {
     Revoke,
     /// The registration endpoint (RFC 7591 §3), default `/auth/register`.
     Register,
+    /// The JWK set (RFC 7517 §5), default `/auth/jwks.json`; there if some access token is a JWT.
+    Jwks,
 }
 
 impl Endpoint {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Metadata,
         Self::Authorize,
         Self::Token,
@@ -103,6 +123,7 @@ impl Endpoint {
         Self::Introspect,
         Self::Revoke,
         Self::Register,
+        Self::Jwks,
     ];
 
     const fn default_path(self) -> &'static str {
@@ -115,6 +136,7 @@ impl Endpoint {
             Self::Introspect => "/auth/introspect",
             Self::Revoke => "/auth/revoke",
             Self::Register => "/auth/register",
+            Self::Jwks => "/auth/jwks.json",
         }
     }
 }
@@ -196,6 +218,8 @@ pub(crate) struct Inner {
     /// How many slow digests are made at once.
     slow_proofs: Semaphore,
     server_key: OnceCell<Digest>,
+    #[cfg(feature = "jwt")]
+    known_keys: keys::KnownKeys,
     tasks: OnceLock<()>,
     /// Dropped with the last clone: that is how background tasks learn of it.
     alive: watch::Sender<()>,
@@ -227,6 +251,8 @@ impl AuthorizationServer {
             config,
             clock,
             server_key: OnceCell::new(),
+            #[cfg(feature = "jwt")]
+            known_keys: keys::KnownKeys::default(),
             tasks: OnceLock::new(),
             alive: watch::Sender::new(()),
         }))
@@ -311,6 +337,13 @@ impl Inner {
             }
             Route::Endpoint(Endpoint::Revoke) => Box::pin(revoke::handle(self, request)).await,
             Route::Endpoint(Endpoint::Register) => Box::pin(register::handle(self, request)).await,
+            #[cfg(feature = "jwt")]
+            Route::Endpoint(Endpoint::Jwks) => Box::pin(jwks::handle(self, request)).await.into(),
+            // Without JWTs it has no route.
+            #[cfg(not(feature = "jwt"))]
+            Route::Endpoint(Endpoint::Jwks) => OAuthError::unavailable("there is no JWK set")
+                .to_response()
+                .into(),
         }
     }
 
@@ -352,17 +385,18 @@ impl Inner {
         }
     }
 
-    /// The key under which user codes are kept, made by the first node that needs it.
-    async fn server_key(&self) -> Result<Digest, OAuthError> {
+    /// The key under which user codes are kept, and what only the server may read, made by the first node that needs it.
+    async fn server_key(&self) -> Result<Digest, StoreError> {
         let load = || async {
             let (digest, now) = (Digest::of("server_key", b"user codes"), self.now());
-            let key = Digest::from_bytes(*crate::types::random::<32>()?);
+            let random = crate::types::random::<32>().map_err(StoreError::new)?;
+            let key = Digest::from_bytes(*random);
             match self.records.create(digest, ServerKey { key }, now).await? {
                 Insert::Inserted(_) => Ok(key),
                 Insert::Exists => {
                     let read = self.records.load::<ServerKey>(digest, now).await?;
                     read.map(|read| read.record.key)
-                        .ok_or_else(|| OAuthError::unavailable("the server key is gone"))
+                        .ok_or_else(|| StoreError::new("the server key is gone"))
                 }
             }
         };
@@ -400,6 +434,10 @@ impl Config {
             Endpoint::Authorize => on(GrantType::AuthorizationCode) || on(GrantType::DeviceCode),
             Endpoint::Device | Endpoint::Verification => on(GrantType::DeviceCode),
             Endpoint::Register => self.registration.is_some(),
+            #[cfg(feature = "jwt")]
+            Endpoint::Jwks => self.jwt.is_on(),
+            #[cfg(not(feature = "jwt"))]
+            Endpoint::Jwks => false,
             Endpoint::Metadata | Endpoint::Token | Endpoint::Introspect | Endpoint::Revoke => true,
         }
     }

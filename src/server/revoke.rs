@@ -5,6 +5,7 @@ use http::header::CACHE_CONTROL;
 use http::{HeaderValue, Method, Request, Response};
 
 use super::authenticate::authenticate;
+use super::introspect::find;
 use super::issue::access_token_digest;
 use super::token::revoke_grant;
 use super::{Answer, Event, Inner, RevokedBy};
@@ -12,9 +13,9 @@ use crate::grant::RefreshToken;
 use crate::protocol::client_auth::Credentials;
 use crate::protocol::error::OAuthError;
 use crate::protocol::form::Form;
-use crate::store::{Key, Kind};
+use crate::store::{Key, Kind, StoreError};
+use crate::types::Client;
 use crate::types::record::{AccessToken, Grant};
-use crate::types::{Client, Digest};
 
 pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
     revoke(server, request)
@@ -40,8 +41,8 @@ async fn revoke(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byt
     let token = form.required("token", "token is missing")?;
     if let Some(token) = RefreshToken::parse(token) {
         refresh_token(server, &client, &token).await?;
-    } else if let Some(digest) = access_token_digest(token) {
-        access_token(server, &client, digest).await?;
+    } else {
+        access_token(server, &client, token).await?;
     }
     let mut response = Response::new(Bytes::new());
     response
@@ -50,23 +51,42 @@ async fn revoke(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byt
     Ok(response)
 }
 
-async fn access_token(server: &Inner, client: &Client, digest: Digest) -> Result<(), OAuthError> {
-    let read = server
-        .records
-        .load::<AccessToken>(digest, server.now())
-        .await?;
-    let token = read.map(|read| read.record);
-    if let Some(token) = token.filter(|token| token.client_id == client.client_id) {
-        if server.records.remove::<AccessToken>(digest).await? {
-            server.tell(&Event::TokenRevoked {
-                client_id: &token.client_id,
-                subject: token.subject.as_ref(),
-                jti: &token.id,
-            });
-        }
-        server.flags.raise(Key::new(Kind::AccessToken, digest));
+async fn access_token(server: &Inner, client: &Client, token: &str) -> Result<(), OAuthError> {
+    let found = find(server, token, server.now(), &mut Vec::new()).await?;
+    let own = found.filter(|found| found.client_id == client.client_id);
+    let Some(found) = own else {
+        return Ok(());
+    };
+    if end(server, token, &found).await? {
+        server.tell(&Event::TokenRevoked {
+            client_id: &found.client_id,
+            subject: found.subject.as_ref(),
+            jti: &found.id,
+        });
     }
     Ok(())
+}
+
+/// Ends a token; says whether it was not over before.
+#[cfg_attr(
+    not(feature = "jwt"),
+    expect(
+        unused_variables,
+        reason = "what an opaque token says does not matter here"
+    )
+)]
+async fn end(server: &Inner, token: &str, found: &AccessToken) -> Result<bool, StoreError> {
+    match access_token_digest(token) {
+        Some(digest) => {
+            let was_there = server.records.remove::<AccessToken>(digest).await?;
+            server.flags.raise(Key::new(Kind::AccessToken, digest));
+            Ok(was_there)
+        }
+        #[cfg(feature = "jwt")]
+        None => super::jwt::revoke(server, found).await,
+        #[cfg(not(feature = "jwt"))]
+        None => Ok(false),
+    }
 }
 
 /// The whole grant goes, and with it every access token under it (RFC 7009 §2.1: SHOULD).

@@ -147,6 +147,7 @@ impl Endpoint {
             Self::Introspect => "introspect",
             Self::Revoke => "revoke",
             Self::Register => "register",
+            Self::Jwks => "jwks",
         }
     }
 }

@@ -71,11 +71,15 @@ pub enum Kind {
     SubjectEpoch,
     /// The server's own key, under which user codes are kept.
     ServerKey,
+    /// The keys that sign tokens, all of them in one record.
+    KeyRing,
+    /// The id of a JWT that was revoked before it expired.
+    RevokedJwt,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Client,
         Self::ClientDedupe,
         Self::Grant,
@@ -87,6 +91,8 @@ impl Kind {
         Self::Interaction,
         Self::SubjectEpoch,
         Self::ServerKey,
+        Self::KeyRing,
+        Self::RevokedJwt,
     ];
 
     /// Its name: what a database may show in a column.
@@ -104,6 +110,8 @@ impl Kind {
             Self::Interaction => "interaction",
             Self::SubjectEpoch => "subject_epoch",
             Self::ServerKey => "server_key",
+            Self::KeyRing => "key_ring",
+            Self::RevokedJwt => "revoked_jwt",
         }
     }
 }

@@ -23,6 +23,8 @@ use crate::types::record::{
     AccessToken, ClientDedupe, ClientRecord, Code, Consent, Device, Grant, Interaction, ServerKey,
     SubjectEpoch, UserCode,
 };
+#[cfg(feature = "jwt")]
+use crate::types::record::{KeyRing, RevokedJwt};
 use crate::types::{Client, ClientId, Digest, Stopwatch, Subject, Timestamp};
 
 /// The version of every kind of record that this crate writes, and the newest that it reads.
@@ -465,6 +467,34 @@ impl Stored for ServerKey {
 
     fn expires_at(&self) -> Timestamp {
         Timestamp::MAX
+    }
+}
+
+#[cfg(feature = "jwt")]
+impl Stored for KeyRing {
+    const KIND: Kind = Kind::KeyRing;
+    type Form = Self;
+
+    fn expires_at(&self) -> Timestamp {
+        Timestamp::MAX
+    }
+
+    fn announce(&self) -> bool {
+        true // other nodes are to know a new key before it is used, and at once when one is taken away
+    }
+}
+
+#[cfg(feature = "jwt")]
+impl Stored for RevokedJwt {
+    const KIND: Kind = Kind::RevokedJwt;
+    type Form = Self;
+
+    fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    fn announce(&self) -> bool {
+        true
     }
 }
 

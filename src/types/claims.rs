@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Members that the standards define and a host may not set: they are derived from the grant.
-const RESERVED: [&str; 14] = [
+const RESERVED: [&str; 15] = [
     "active",
     "aud",
     "client_id",
@@ -17,6 +17,7 @@ const RESERVED: [&str; 14] = [
     "scope",
     "sub",
     "token_type",
+    "tower_oauth_ref",
     "typ",
     "username",
 ];

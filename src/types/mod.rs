@@ -15,11 +15,15 @@ mod grant_type;
 mod issuer;
 #[cfg(feature = "server")]
 mod pkce;
+#[cfg(feature = "jwt")]
+mod public_key;
 #[cfg(feature = "server")]
 mod redirect_uri;
 mod resource_uri;
 mod scope;
 mod secret;
+#[cfg(feature = "jwt")]
+mod signing_key;
 mod subject;
 
 #[cfg(feature = "server")]
@@ -44,6 +48,8 @@ pub use grant_type::{GrantType, UnknownGrantType};
 pub use issuer::{InvalidIssuerUrl, IssuerUrl};
 #[cfg(feature = "server")]
 pub use pkce::{CodeChallenge, CodeVerifier, InvalidCodeChallenge, InvalidCodeVerifier};
+#[cfg(feature = "jwt")]
+pub(crate) use public_key::{Jwk, PublicKey};
 #[cfg(feature = "server")]
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
 pub use resource_uri::{InvalidResourceUri, ResourceUri};
@@ -51,4 +57,8 @@ pub use scope::{InvalidScope, Scope, ScopeToken};
 #[cfg(feature = "server")]
 pub(crate) use secret::random;
 pub use secret::{Digest, RandomnessUnavailable, Secret};
+#[cfg(feature = "jwt")]
+pub(crate) use signing_key::SigningFailed;
+#[cfg(feature = "jwt")]
+pub use signing_key::{InvalidSigningKey, SigningAlgorithm, SigningKey};
 pub use subject::{InvalidSubject, Subject};

@@ -284,6 +284,52 @@ pub(crate) struct ServerKey {
     pub(crate) key: Digest,
 }
 
+/// All keys that sign tokens: one record, so that who replaces it has decided.
+#[cfg(feature = "jwt")]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct KeyRing {
+    pub(crate) keys: Vec<RingKey>,
+}
+
+/// A key, and when it is used: it signs in a part of the time in which others can read it.
+#[cfg(feature = "jwt")]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RingKey {
+    pub(crate) kid: String,
+    pub(crate) alg: super::SigningAlgorithm,
+    /// From when on it signs.
+    pub(crate) signs_from: Timestamp,
+    /// When it no longer signs.
+    pub(crate) signs_until: Timestamp,
+    /// When the last token that it can have signed has expired.
+    pub(crate) kept_until: Timestamp,
+    pub(crate) private: PrivatePart,
+}
+
+/// PKCS#8 in base64url; sealed under a key of the host's, if there is one.
+#[cfg(feature = "jwt")]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PrivatePart {
+    Pkcs8(zeroize::Zeroizing<String>),
+    Sealed(String),
+}
+
+#[cfg(feature = "jwt")]
+impl std::fmt::Debug for PrivatePart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PrivatePart(…)")
+    }
+}
+
+/// A JWT that was revoked before it expired: it cannot be taken away, so its id is remembered.
+#[cfg(feature = "jwt")]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RevokedJwt {
+    /// That of the token.
+    pub(crate) expires_at: Timestamp,
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

@@ -1,0 +1,189 @@
+//! Keys that check signatures, parsed once, and their public form as a JWK (RFC 7517).
+
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::rsa::PublicKeyComponents;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    VerificationAlgorithm,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::signing_key::SigningAlgorithm;
+
+/// A key that checks signatures of one algorithm: that of the key, never that which a token names (RFC 8725 §3.1).
+#[derive(Debug)]
+pub(crate) struct PublicKey {
+    parsed: ParsedPublicKey,
+    jwk: Parameters,
+}
+
+/// What makes a public key, with nothing private and nothing symmetric: there is no member that could hold it.
+///
+/// The members stand in the order of RFC 7638 §3.2, so that the JSON is what its thumbprint is made of.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+enum Parameters {
+    Ec {
+        crv: &'static str,
+        kty: &'static str,
+        x: String,
+        y: String,
+    },
+    Okp {
+        crv: &'static str,
+        kty: &'static str,
+        x: String,
+    },
+    Rsa {
+        e: String,
+        kty: &'static str,
+        n: String,
+    },
+}
+
+/// A public key in a JWK set (RFC 7517 §4).
+#[derive(Debug, Serialize)]
+pub(crate) struct Jwk<'a> {
+    #[serde(flatten)]
+    parameters: &'a Parameters,
+    r#use: &'static str,
+    alg: &'static str,
+    kid: &'a str,
+}
+
+impl PublicKey {
+    /// A point on P-256, not compressed: 4, and both coordinates.
+    pub(crate) fn p256(point: &[u8]) -> Option<Self> {
+        let (x, y) = point.strip_prefix(&[4])?.split_at_checked(32)?;
+        let jwk = Parameters::Ec {
+            crv: "P-256",
+            kty: "EC",
+            x: URL_SAFE_NO_PAD.encode(x),
+            y: URL_SAFE_NO_PAD.encode(y),
+        };
+        Self::new(&ECDSA_P256_SHA256_FIXED, point, jwk)
+    }
+
+    /// The 32 bytes of RFC 8032.
+    pub(crate) fn ed25519(bytes: &[u8]) -> Option<Self> {
+        let jwk = Parameters::Okp {
+            crv: "Ed25519",
+            kty: "OKP",
+            x: URL_SAFE_NO_PAD.encode(bytes),
+        };
+        Self::new(&ED25519, bytes, jwk)
+    }
+
+    /// Modulus and exponent, most significant byte first, without leading zeros. Of 2,048 bits at least (RFC 7518 §3.3).
+    pub(crate) fn rsa(modulus: &[u8], exponent: &[u8]) -> Option<Self> {
+        if modulus.len() < 256 {
+            return None;
+        }
+        let jwk = Parameters::Rsa {
+            e: URL_SAFE_NO_PAD.encode(exponent),
+            kty: "RSA",
+            n: URL_SAFE_NO_PAD.encode(modulus),
+        };
+        let components = PublicKeyComponents {
+            n: modulus,
+            e: exponent,
+        };
+        let der = components.as_der().ok()?;
+        Self::new(&RSA_PKCS1_2048_8192_SHA256, der.as_ref(), jwk)
+    }
+
+    fn new(
+        algorithm: &'static dyn VerificationAlgorithm,
+        bytes: &[u8],
+        jwk: Parameters,
+    ) -> Option<Self> {
+        let parsed = ParsedPublicKey::new(algorithm, bytes).ok()?;
+        Some(Self { parsed, jwk })
+    }
+
+    pub(crate) const fn algorithm(&self) -> SigningAlgorithm {
+        match self.jwk {
+            Parameters::Ec { .. } => SigningAlgorithm::Es256,
+            Parameters::Okp { .. } => SigningAlgorithm::EdDsa,
+            Parameters::Rsa { .. } => SigningAlgorithm::Rs256,
+        }
+    }
+
+    /// Whether this is the signature of the message by the key's private part (RFC 7515 §5.2).
+    pub(crate) fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.parsed.verify_sig(message, signature).is_ok()
+    }
+
+    pub(crate) fn jwk<'a>(&'a self, kid: &'a str) -> Jwk<'a> {
+        Jwk {
+            parameters: &self.jwk,
+            r#use: "sig",
+            alg: self.algorithm().as_str(),
+            kid,
+        }
+    }
+
+    /// RFC 7638 §3, in base64url.
+    pub(crate) fn thumbprint(&self) -> String {
+        // Texts alone: they always have a JSON form.
+        let json = serde_json::to_vec(&self.jwk).unwrap_or_default();
+        URL_SAFE_NO_PAD.encode(Sha256::digest(json))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::json;
+
+    use super::PublicKey;
+
+    fn decoded(text: &str) -> Vec<u8> {
+        URL_SAFE_NO_PAD.decode(text).unwrap()
+    }
+
+    #[test]
+    fn rfc7638_3_1_the_thumbprint_of_the_example() {
+        let modulus = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
+        let key = PublicKey::rsa(&decoded(modulus), &decoded("AQAB")).unwrap();
+        assert_eq!(
+            key.thumbprint(),
+            "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+        );
+        let jwk = serde_json::to_value(key.jwk("2011-04-29")).unwrap();
+        assert_eq!(
+            jwk,
+            json!({"kty": "RSA", "n": modulus, "e": "AQAB", "alg": "RS256", "use": "sig", "kid": "2011-04-29"})
+        );
+    }
+
+    // req: tol-alg-1
+    #[test]
+    fn rfc8037_a_signature_holds_for_its_message_alone() {
+        let key =
+            PublicKey::ed25519(&decoded("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")).unwrap();
+        let message = b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
+        let signature = decoded(
+            "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
+        );
+        assert!(key.has_signed(message, &signature));
+        assert!(!key.has_signed(b"other", &signature));
+        assert!(!key.has_signed(message, &[]));
+        assert!(!key.has_signed(message, &signature[1..]));
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        assert!(PublicKey::p256(&[4; 65]).is_none(), "not on the curve");
+        assert!(PublicKey::p256(&[]).is_none());
+        assert!(PublicKey::ed25519(&[1; 31]).is_none());
+        assert!(
+            PublicKey::rsa(&[0xFF; 128], &[1, 0, 1]).is_none(),
+            "1,024 bits"
+        );
+    }
+}
