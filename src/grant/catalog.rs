@@ -66,7 +66,10 @@ impl Catalog {
         asked: &Asked,
         client: &Client,
     ) -> Result<(Scope, Vec<ResourceUri>), OAuthError> {
-        let resources = self.known(&asked.resources)?;
+        let resources = match &asked.scope {
+            Some(scope) if asked.resources.is_empty() => self.inferred(scope)?,
+            _ => self.known(&asked.resources)?,
+        };
         let (has_scopes, allowed) = (self.has_scopes(), client.allowed_scope());
         let scope = match &asked.scope {
             // A server without scopes has nothing to name.
@@ -123,6 +126,24 @@ impl Catalog {
             Some(_) => return Err(invalid_scope("The scope goes beyond what was granted")),
         };
         Ok((self.understood(scope, &audience), audience))
+    }
+
+    /// The default audience of a request that names scopes and no resource (RFC 9068 §3): the first resource to which all of them mean
+    /// something. Where there is none, it would have to be several, and the request says which.
+    fn inferred(&self, scope: &Scope) -> Result<Vec<ResourceUri>, OAuthError> {
+        let of_some = |token: &&ScopeToken| {
+            let mut all = self.resources.iter();
+            !self.general.contains(token) && all.any(|resource| resource.scope.contains(token))
+        };
+        let needed: Scope = scope.iter().filter(of_some).cloned().collect();
+        let mut all = self.resources.iter();
+        match all.find(|resource| resource.scope.contains_all(&needed)) {
+            Some(resource) => Ok(vec![resource.uri.clone()]),
+            None if self.resources.is_empty() => Ok(Vec::new()),
+            None => Err(invalid_scope(
+                "The scope is that of several resources: name them",
+            )),
+        }
     }
 
     /// The resources of a request as they are configured; without any, the default one. A server without resources ignores them:
@@ -293,6 +314,28 @@ mod tests {
                 "{malformed}"
             );
         }
+    }
+
+    // req: 9068-3-4, 9068-3-3
+    #[test]
+    fn rfc9068_3_without_a_resource_the_scope_says_whose_it_is() {
+        let resolve = |form: &str| catalog().resolve(&asked(form), &client());
+        let ledger = vec![uri("https://api.harbor.test/ledger")];
+        let files = vec![uri("https://api.harbor.test/files")];
+        for (form, resources) in [
+            ("scope=ledger.read", &ledger),
+            ("scope=ledger.read+ledger.write+offline_access", &ledger),
+            ("scope=files.read", &files),
+            ("scope=files.read+offline_access", &files),
+            ("scope=offline_access", &ledger),
+            ("", &ledger),
+        ] {
+            assert_eq!(resolve(form).unwrap().1, *resources, "{form}");
+        }
+        let both = resolve("scope=ledger.read+files.read").unwrap_err();
+        assert_eq!(both.code, ErrorCode::InvalidScope);
+        let named = "scope=ledger.read+files.read&resource=https://api.harbor.test/files&resource=https://api.harbor.test/ledger";
+        assert_eq!(resolve(named).unwrap().1.len(), 2);
     }
 
     // req: tol-resource-1, mcp-res-1

@@ -21,7 +21,7 @@ async fn rfc6749_3_3_a_scope_is_known_allowed_and_well_formed_or_refused() {
         ("app", "ledger%5Cread"),
         ("app", "ledger.read%09ledger.write"),
         ("app", "l%C3%A9dger"),
-        ("app", "files.read"), // means nothing to the default resource
+        ("app", "ledger.read+files.read"), // of two resources, and none is named
         ("narrow", "ledger.write"),
         ("narrow", "ledger.read+ledger.write"),
     ] {

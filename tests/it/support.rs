@@ -8,9 +8,11 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty, Full};
 use serde_json::Value;
 use tower::ServiceExt as _;
-use tower_oauth::server::{AuthorizationServerBuilder, CreateClient};
+use tower_oauth::server::{AccessTokenFormat, AuthorizationServerBuilder, CreateClient};
 use tower_oauth::store::Store;
-use tower_oauth::types::{Client, GrantType, Introspects, ManualClock, Secret, Subject, Timestamp};
+use tower_oauth::types::{
+    Client, GrantType, Introspects, ManualClock, Secret, SigningAlgorithm, Subject, Timestamp,
+};
 use tower_oauth::{AuthorizationServer, MemoryStore};
 
 use super::watch;
@@ -160,7 +162,15 @@ impl Answer {
 
 /// A builder with the resources and the login that the tests use: who is signed in says the header `x-user`.
 pub(crate) fn builder() -> AuthorizationServerBuilder {
-    AuthorizationServer::builder(ISSUER)
+    let builder = AuthorizationServer::builder(ISSUER);
+    let builder = match std::env::var("TEST_ACCESS_TOKEN").as_deref() {
+        Ok("jwt") => builder
+            .access_token_format(AccessTokenFormat::Jwt(SigningAlgorithm::Es256))
+            .access_token_lifetime(Duration::from_secs(600)),
+        Ok("opaque") | Err(_) => builder,
+        Ok(other) => panic!("TEST_ACCESS_TOKEN={other} is not known: opaque or jwt"),
+    };
+    builder
         .resource(LEDGER, ["ledger.read", "ledger.write"])
         .resource(FILES, ["files.read"])
         .scopes(["offline_access"])

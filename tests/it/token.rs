@@ -182,7 +182,8 @@ async fn rfc6749_3_3_a_scope_is_known_well_formed_and_allowed_or_the_default() {
             Err("invalid_scope"),
         ),
         ("web", "&scope=%C3%A9", Err("invalid_scope")),
-        ("web", "&scope=files.read", Err("invalid_scope")), // means nothing to the default audience
+        ("web", "&scope=files.read", Ok("files.read")), // whose it is, it says
+        ("web", "&scope=files.read+ledger.read", Err("invalid_scope")), // of two resources, and none is named
         ("limited", "", Ok("ledger.read")),
         ("limited", "&scope=ledger.read", Ok("ledger.read")),
         ("limited", "&scope=ledger.write", Err("invalid_scope")),
