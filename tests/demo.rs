@@ -23,6 +23,7 @@ use tempfile::TempDir;
 struct Demo {
     running: Option<Example>,
     files: TempDir,
+    access_token: &'static str,
 }
 
 impl Demo {
@@ -30,8 +31,14 @@ impl Demo {
     const ISSUER: &str = "http://localhost";
 
     fn start() -> Self {
+        Self::start_with("opaque")
+    }
+
+    /// With access tokens of this form.
+    fn start_with(access_token: &'static str) -> Self {
         let mut demo = Self {
             running: None,
+            access_token,
             files: tempfile::tempdir().unwrap(),
         };
         demo.crash();
@@ -49,6 +56,8 @@ impl Demo {
             Self::ISSUER,
             "--store",
             &store,
+            "--access-token",
+            self.access_token,
         ];
         self.running = Some(Example::start("demo", &arguments));
     }
@@ -99,12 +108,20 @@ fn challenge(answer: &Response) -> &str {
 
 #[tokio::test]
 async fn a_code_becomes_tokens_that_open_the_api_until_they_are_revoked() {
-    let demo = Demo::start();
+    tokio::join!(
+        a_code_becomes_tokens("opaque"),
+        a_code_becomes_tokens("jwt")
+    );
+}
+
+async fn a_code_becomes_tokens(access_token: &'static str) {
+    let demo = Demo::start_with(access_token);
     let id = App::register(demo.base()).await;
     let app = demo.app(&id);
 
     let code = app.code("notes:read offline_access").await;
     let first = app.redeem(&code).await.unwrap();
+    assert_eq!(first.access.contains('.'), access_token == "jwt");
     assert_eq!(first.scope, "notes:read offline_access");
     let whoami: Value = demo
         .get("/api/whoami", Some(&first.access))

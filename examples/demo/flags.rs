@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use tower_oauth::server::AccessTokenFormat;
+use tower_oauth::types::SigningAlgorithm;
 
 /// A notes API with an authorization server in front of it, and a small login of its own.
 ///
@@ -25,9 +27,9 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "STORE", default_value = "sqlite:tower-oauth-demo.db", value_parser = store)]
     pub(crate) store: Store,
 
-    /// What access tokens look like: `opaque`
-    #[arg(long = "access-token", value_name = "FORM", default_value = "opaque", value_parser = access_token)]
-    pub(crate) _access_token: String,
+    /// What access tokens are: `opaque`, or `jwt` (RFC 9068, ES256)
+    #[arg(long, value_name = "FORM", default_value = "opaque", value_parser = access_token)]
+    pub(crate) access_token: AccessTokenFormat,
 
     /// How long an access token lives
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
@@ -66,11 +68,11 @@ fn store(text: &str) -> Result<Store, &'static str> {
     }
 }
 
-fn access_token(text: &str) -> Result<String, &'static str> {
+fn access_token(text: &str) -> Result<AccessTokenFormat, &'static str> {
     match text {
-        "opaque" => Ok(text.to_owned()),
-        "jwt" => Err("JWT access tokens are not there yet"),
-        _ => Err("not `opaque`"),
+        "opaque" => Ok(AccessTokenFormat::Opaque),
+        "jwt" => Ok(AccessTokenFormat::Jwt(SigningAlgorithm::Es256)),
+        _ => Err("neither `opaque` nor `jwt`"),
     }
 }
 

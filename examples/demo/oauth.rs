@@ -41,6 +41,10 @@ pub(crate) async fn server(
         // Test tools are in a hurry; a real host keeps the limits that it finds.
         .registration(Registration::open().limited_to(Limit::per_minute(1_000, 10_000)))
         .wrong_user_codes(Limit::per_minute(1_000, 10_000))
+        .wrong_client_secrets(Limit::per_minute(1_000, 10_000))
+        .authorization_requests(Limit::per_minute(1_000, 10_000))
+        .device_requests(Limit::per_minute(1_000, 10_000))
+        .access_token_format(flags.access_token)
         .client_address(|parts| {
             let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
             info.map(|info| info.0.ip())
