@@ -84,6 +84,7 @@
 //! | `server` | [`AuthorizationServer`], the store contract and [`MemoryStore`] | yes |
 //! | `resource` | [`ResourceServer`] and its layers | yes |
 //! | `sqlite` | `SqliteStore`, the embedded durable store | |
+//! | `jwt` | JWT access tokens (RFC 9068), their keys and the JWK set | |
 //! | `axum` | extractors for handlers | |
 //! | `metrics` | counters and histograms, [as below](#seen-from-outside) | |
 //! | `testing` | `ManualClock`, and the conformance suite that a store passes | |
@@ -126,15 +127,30 @@
 //!
 //! # Sizes of what is issued
 //!
-//! Access tokens 47 characters, refresh tokens 95, codes and device codes 43, user codes 9 with their dash, client identifiers at most
-//! 64 and client secrets 43 (RFC 6749 §2.2, §4.1.2 and §5.1 ask servers to say so). All are letters, digits, `-` and `_`.
+//! Opaque access tokens 47 characters, JWTs as many as they say, refresh tokens 95, codes and device codes 43, user codes 9 with their dash, client identifiers at most
+//! 64 and client secrets 43 (RFC 6749 §2.2, §4.1.2 and §5.1 ask servers to say so). All are letters, digits, `-` and `_`, and in a JWT
+//! two dots.
+//!
+//! # JWT access tokens
+//!
+//! With feature `jwt`, [`access_token_format`](server::AuthorizationServerBuilder::access_token_format) makes access tokens JWTs (RFC 9068)
+//! that a resource checks with the keys at `jwks_uri`, without asking. The price: a resource that does not ask does not hear of a
+//! revocation, so they live five minutes; what they say can be read by their client; and they are longer. Introspection and protection in
+//! the same process see a revocation at once, by the token's id (RFC 7009) and by its grant, client and subject. Nothing is written
+//! when one is issued. A host that adds claims uses registered names (RFC 9068 §2.2.2), `groups`, `roles` and `entitlements` for those of
+//! RFC 7643.
+//!
+//! The keys look after themselves. The first is made in the store when it is needed, by one node for all; each later one is published
+//! for a day before it signs, and for as long as its last token lives. They stand in the store as they are, unless
+//! [`seal_keys_with`](server::AuthorizationServerBuilder::seal_keys_with) is set: until then, whoever can read the store can sign.
 //!
 //! # Scope
 //!
 //! The scopes of a server are those of its resources (`resource`) and those that belong to none (`scopes`); the metadata lists them as
 //! `scopes_supported`. A request without a scope gets the `default_scope`, cut to what its client may have; if none is set, what its
 //! client was registered with, and if that was not limited either, `invalid_scope` (RFC 6749 §3.3 asks servers to say so). What is
-//! asked for beyond what there is, or what the client may have, is `invalid_scope` too.
+//! asked for beyond what there is, or what the client may have, is `invalid_scope` too. A request that names no resource is for the first
+//! resource to which all of its scope means something; if there is none, it must name them (RFC 9068 §3).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "server")]

@@ -296,8 +296,8 @@ mod tests {
         ring.end_early(SCHEDULE, at(5 * DAY));
         assert_eq!(step(&mut ring, ES, at(5 * DAY)), 1);
         let (old, new) = (ring.keys[0].kid.clone(), ring.keys[1].kid.clone());
-        assert_eq!(signing(&ring, ES[0], at(6 * DAY - 1)), [old.clone()]);
-        assert_eq!(signing(&ring, ES[0], at(6 * DAY)), [new.clone()]);
+        assert_eq!(signing(&ring, ES[0], at(6 * DAY - 1)), [&*old]);
+        assert_eq!(signing(&ring, ES[0], at(6 * DAY)), [&*new]);
         // Again before that: nothing is gained by it.
         ring.end_early(SCHEDULE, at(5 * DAY + 10));
         assert_eq!(step(&mut ring, ES, at(5 * DAY + 10)), 0);

@@ -465,3 +465,35 @@ async fn s16_the_facts_of_a_jwt_reach_nobody_but_the_server() {
     let claims = decoded(&server, &token, LEDGER).await.claims.to_string();
     assert!(!claims.contains(&grant[0].id), "how to name its grant");
 }
+
+// req: 9068-4-12
+#[tokio::test]
+async fn rfc9068_4_the_scope_of_a_jwt_opens_what_it_names_and_nothing_else() {
+    use tower::{Layer as _, ServiceExt as _, service_fn};
+    let server = server().await;
+    let api = ledger(&server);
+    for (scope, status) in [("ledger.read", 403), ("ledger.read+ledger.write", 200)] {
+        let form = format!("grant_type=client_credentials&scope={scope}");
+        let token = server.web(&form).await.access_token();
+        let handler = service_fn(async |_: http::Request<()>| {
+            Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+        });
+        let writes = api
+            .layer()
+            .layer(api.require("ledger.write").layer(handler));
+        let request = http::Request::get("/").header("authorization", format!("Bearer {token}"));
+        let answer = writes.oneshot(request.body(()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), status, "{scope}");
+    }
+}
+
+// req: 9068-5-2
+#[test]
+fn rfc9068_5_two_resources_have_two_identifiers() {
+    let on = || jwts(SigningAlgorithm::Es256);
+    assert!(on().resource("https://third.test", ["x"]).build().is_ok());
+    for same in [LEDGER, FILES, "HTTPS://AUTH.harbor.test/ledger"] {
+        let error = on().resource(same, ["x"]).build().unwrap_err();
+        assert!(error.to_string().starts_with("resource: "), "{error}");
+    }
+}

@@ -64,7 +64,7 @@ async fn ten_nodes_that_start_at_once_agree_on_one_key() {
     }
     let answers = asking.join_all().await;
     let (first, set, ..) = &answers[0];
-    assert_eq!(set, &[first.clone()]);
+    assert_eq!(set, std::slice::from_ref(first));
     for (kid, kids, ..) in &answers {
         assert_eq!((kid, kids), (first, set));
     }
