@@ -127,9 +127,9 @@
 //!
 //! # Sizes of what is issued
 //!
-//! Opaque access tokens 47 characters, JWTs as many as they say, refresh tokens 95, codes and device codes 43, user codes 9 with their dash, client identifiers at most
-//! 64 and client secrets 43 (RFC 6749 §2.2, §4.1.2 and §5.1 ask servers to say so). All are letters, digits, `-` and `_`, and in a JWT
-//! two dots.
+//! Access tokens 47 characters, refresh tokens 95, codes and device codes 43, user codes 9 with their dash, client identifiers at most
+//! 64 and client secrets 43 (RFC 6749 §2.2, §4.1.2 and §5.1 ask servers to say so). All are letters, digits, `-` and `_`. An access
+//! token that is a JWT is as long as what it says, and has two dots.
 //!
 //! # JWT access tokens
 //!

@@ -60,6 +60,8 @@ async fn serve(flags: Flags) -> Result<(), Failure> {
         .layer(oauth.layer())
         .layer(middleware::from_fn(login::who_is_there))
         .layer(login::sessions(&oauth));
+    // Whether all of it has come together; a host of one's own may rather do this in a test.
+    oauth.self_check(&app).await?;
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     println!("listening on {here}\n\n{lines}");
 

@@ -18,8 +18,10 @@ pub(crate) struct ServerMetadata<'a> {
     pub(crate) device_authorization_endpoint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) jwks_uri: Option<String>,
-    pub(crate) introspection_endpoint: String,
-    pub(crate) revocation_endpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) introspection_endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) revocation_endpoint: Option<String>,
     #[serde(skip_serializing_if = "Scope::is_empty", serialize_with = "as_list")]
     pub(crate) scopes_supported: Scope,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -28,7 +30,9 @@ pub(crate) struct ServerMetadata<'a> {
     pub(crate) response_modes_supported: &'static [&'static str],
     pub(crate) grant_types_supported: Vec<&'static str>,
     pub(crate) token_endpoint_auth_methods_supported: &'static [&'static str],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(crate) revocation_endpoint_auth_methods_supported: &'static [&'static str],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(crate) introspection_endpoint_auth_methods_supported: &'static [&'static str],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(crate) code_challenge_methods_supported: &'static [&'static str],

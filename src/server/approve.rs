@@ -40,7 +40,11 @@ impl AuthorizationServer {
                 Err(error) => page_error(&error).into(),
             }
         };
-        match self.0.observe("authorize", Box::pin(answering)).await {
+        match self
+            .0
+            .observe("authorize", false, Box::pin(answering))
+            .await
+        {
             Answer::Respond(response) => response.map(Body::from),
             Answer::Forward(pending) => see_other(&self.resume_path(pending.id())).map(Body::from),
         }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use http::request::Parts;
 
-use super::config::{ClientAddress, Config, ConfigError, Lifetimes, origins, paths, scope};
+use super::config::{
+    ClientAddress, Config, ConfigError, Lifetimes, grant_types, origins, paths, scope,
+};
 use super::event::{EventSink, Events};
 use super::interaction::{DynInteraction, Interaction, Login};
 use super::policy::{AllowAll, DynPolicy, Policy};
@@ -35,6 +37,8 @@ pub struct AuthorizationServerBuilder {
     events: Events,
     registration: Option<Registration>,
     browser_clients: Vec<String>,
+    grant_types: Option<Vec<GrantType>>,
+    without: Vec<Endpoint>,
     client_address: ClientAddress,
     lifetimes: Lifetimes,
     limits: Limits,
@@ -60,6 +64,8 @@ impl AuthorizationServerBuilder {
             events: Events::default(),
             registration: None,
             browser_clients: Vec::new(),
+            grant_types: None,
+            without: Vec::new(),
             client_address: Box::new(|parts| parts.extensions.get::<IpAddr>().copied()),
             lifetimes: Lifetimes::default(),
             limits: Limits::default(),
@@ -185,6 +191,20 @@ impl AuthorizationServerBuilder {
     /// codes in at `/device`.
     pub fn path(mut self, endpoint: Endpoint, path: impl Into<String>) -> Self {
         self.paths.insert(endpoint, path.into());
+        self
+    }
+
+    /// The grants that are served; others are `unsupported_grant_type`, and the endpoints that only they need are not there. Default: all
+    /// four if people can be asked ([`login`](Self::login)), or else client credentials.
+    pub fn grant_types(mut self, grant_types: impl IntoIterator<Item = GrantType>) -> Self {
+        self.grant_types = Some(grant_types.into_iter().collect());
+        self
+    }
+
+    /// Leaves out [`Endpoint::Introspect`] or [`Endpoint::Revoke`]: a request to its path is the inner service's. The others are there if
+    /// something needs them.
+    pub fn without(mut self, endpoint: Endpoint) -> Self {
+        self.without.push(endpoint);
         self
     }
 
@@ -318,15 +338,7 @@ impl AuthorizationServerBuilder {
             }
             catalog.default_scope = Some(default);
         }
-        let mut grant_types = vec![GrantType::ClientCredentials];
-        if self.interaction.is_some() {
-            grant_types = vec![
-                GrantType::AuthorizationCode,
-                GrantType::RefreshToken,
-                GrantType::ClientCredentials,
-                GrantType::DeviceCode,
-            ];
-        }
+        let grant_types = grant_types(self.grant_types, self.interaction.is_some())?;
         let config = Config {
             #[cfg(feature = "jwt")]
             jwt: self.jwt.build(&catalog, &self.lifetimes)?,
@@ -341,15 +353,10 @@ impl AuthorizationServerBuilder {
             registration: self.registration,
             client_address: self.client_address,
             grant_types,
+            without: self.without,
             lifetimes: self.lifetimes,
         };
-        if let Some(path) = config
-            .login_path
-            .as_deref()
-            .filter(|path| !path.starts_with('/') || path.starts_with("//") || path.contains('#'))
-        {
-            return Err(ConfigError::Path(path.to_owned()));
-        }
+        config.check(&self.paths)?;
         let mut limits = self.limits;
         if let Some(registration) = &config.registration {
             limits.registrations = registration.limit();

@@ -46,10 +46,9 @@ pub enum ConfigError {
     /// A path does not begin with a slash, has a query, or is used twice.
     #[error("path: {0:?} must begin with / and be used once, without query or fragment")]
     Path(String),
-    /// Settings of JWT access tokens and their keys contradict each other.
-    #[cfg(feature = "jwt")]
+    /// A setting contradicts another one.
     #[error("{setting}: {why}")]
-    Jwt {
+    Contradiction {
         /// Which setting.
         setting: &'static str,
         /// What is wrong with it.
@@ -76,6 +75,8 @@ pub(crate) struct Config {
     pub(crate) browser_clients: Vec<HeaderValue>,
     pub(crate) client_address: ClientAddress,
     pub(crate) grant_types: Vec<GrantType>,
+    /// Endpoints that are left out though nothing forbids them.
+    pub(crate) without: Vec<Endpoint>,
     pub(crate) lifetimes: Lifetimes,
     #[cfg(feature = "jwt")]
     pub(crate) jwt: super::jwt::JwtConfig,
@@ -127,6 +128,94 @@ impl Config {
             return self.lifetimes.jwt;
         }
         self.lifetimes.access_token
+    }
+}
+
+/// What is served: what was set, or all that can be.
+pub(crate) fn grant_types(
+    set: Option<Vec<GrantType>>,
+    asks_people: bool,
+) -> Result<Vec<GrantType>, ConfigError> {
+    use GrantType::{AuthorizationCode, ClientCredentials, DeviceCode, RefreshToken};
+    let all = [
+        AuthorizationCode,
+        RefreshToken,
+        ClientCredentials,
+        DeviceCode,
+    ];
+    let Some(set) = set else {
+        let possible = |grant: &GrantType| asks_people || *grant == ClientCredentials;
+        return Ok(all.into_iter().filter(possible).collect());
+    };
+    let has = |grant| set.contains(&grant);
+    let why = if set.is_empty() {
+        "none is left"
+    } else if (has(AuthorizationCode) || has(DeviceCode)) && !asks_people {
+        "there is no login, and nobody can be asked for authorization_code and device_code"
+    } else if has(RefreshToken) && !has(AuthorizationCode) && !has(DeviceCode) {
+        "no other grant gives a refresh_token"
+    } else if asks_people && !has(AuthorizationCode) && !has(DeviceCode) {
+        "there is a login, and nothing that anybody is asked for"
+    } else {
+        return Ok(all.into_iter().filter(|grant| has(*grant)).collect());
+    };
+    Err(ConfigError::Contradiction {
+        setting: "grant_types",
+        why,
+    })
+}
+
+impl Config {
+    /// What each setting alone does not tell.
+    pub(crate) fn check(&self, set: &HashMap<Endpoint, String>) -> Result<(), ConfigError> {
+        let wrong = |setting, why| Err(ConfigError::Contradiction { setting, why });
+        let optional = [Endpoint::Introspect, Endpoint::Revoke];
+        if self
+            .without
+            .iter()
+            .any(|endpoint| !optional.contains(endpoint))
+        {
+            return wrong(
+                "without",
+                "only introspection and revocation can be left out",
+            );
+        }
+        if set.keys().any(|endpoint| !self.serves(*endpoint)) {
+            return wrong("path", "is set for an endpoint that is not served");
+        }
+        let registered = self
+            .registration
+            .as_ref()
+            .map(Registration::all_grant_types);
+        if registered
+            .is_some_and(|grants| !grants.iter().any(|grant| self.grant_types.contains(grant)))
+        {
+            return wrong(
+                "registration",
+                "clients could register for none of the grants that are served",
+            );
+        }
+        let scope = self.catalog.scope();
+        let known = |text: &String| text.parse().is_ok_and(|token| scope.contains(&token));
+        if !self.scope_descriptions.keys().all(known) {
+            return wrong("describe_scope", "describes a scope that there is not");
+        }
+        for resource in &self.catalog.resources {
+            if self.serves_at(&resource.uri.well_known_path()) {
+                return wrong("path", "is the place of the metadata of a resource");
+            }
+        }
+        let Some(login) = self.login_path.as_deref() else {
+            return Ok(());
+        };
+        if !login.starts_with('/') || login.starts_with("//") || login.contains('#') {
+            return Err(ConfigError::Path(login.to_owned()));
+        }
+        let (path, _) = login.split_once('?').unwrap_or((login, ""));
+        if self.serves_at(path) {
+            return wrong("login", "is the path of an endpoint");
+        }
+        Ok(())
     }
 }
 

@@ -92,7 +92,7 @@ impl JwtSettings {
         catalog: &Catalog,
         lifetimes: &Lifetimes,
     ) -> Result<JwtConfig, ConfigError> {
-        let wrong = |setting, why| ConfigError::Jwt { setting, why };
+        let wrong = |setting, why| ConfigError::Contradiction { setting, why };
         let within = |setting, time: Duration, least, most| {
             let fits = least <= time && time <= most;
             fits.then_some(()).ok_or(ConfigError::Lifetime {

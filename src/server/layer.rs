@@ -18,6 +18,7 @@ use tower_service::Service;
 
 use super::authorization_response::page_error;
 use super::cors::Cors;
+use super::self_check::Probe;
 use super::{Answer, AuthorizationServer, Endpoint, PendingRequest, Route};
 use crate::protocol::error::OAuthError;
 use crate::types::Body;
@@ -128,8 +129,12 @@ where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     ReqBody: http_body::Body,
 {
+    let probe = Probe::of(&request, &server);
     let cors = Cors::of(route, &server.0.config);
     if let Some(preflight) = cors.and_then(|cors| cors.preflight(&request)) {
+        if let Some(probe) = probe {
+            probe.reached(route, (request.headers(), &Bytes::new()), &preflight);
+        }
         return Ok(preflight.map(Body::ours));
     }
     let (parts, body) = request.into_parts();
@@ -152,8 +157,12 @@ where
             Err(error) => error.into(),
         }
     };
-    let answer = server.0.observe(route.name(), Box::pin(answering)).await;
-    let parts = request.into_parts().0;
+    let answering = Box::pin(answering);
+    let answer = server
+        .0
+        .observe(route.name(), probe.is_some(), answering)
+        .await;
+    let (parts, bytes) = request.into_parts();
     let mut response = match (answer, body) {
         (Answer::Respond(response), _) => response,
         (Answer::Forward(pending), Some(body)) => {
@@ -173,6 +182,9 @@ where
     };
     if let Some(cors) = cors {
         cors.allow(&parts.headers, response.headers_mut());
+    }
+    if let Some(probe) = probe {
+        probe.reached(route, (&parts.headers, &bytes), &response);
     }
     if method == Method::HEAD {
         // RFC 9110 §9.3.2: the header that a GET would have got. Some answers have left their body out themselves.

@@ -63,6 +63,13 @@ fn not_found() -> Response<Bytes> {
 fn metadata(config: &Config) -> ServerMetadata<'_> {
     const AUTH_METHODS: &[&str] = &["client_secret_basic", "client_secret_post", "none"];
     let url = |endpoint| config.serves(endpoint).then(|| config.url(endpoint));
+    let methods = |endpoint, methods: &'static [&'static str]| {
+        if config.serves(endpoint) {
+            methods
+        } else {
+            &[]
+        }
+    };
     let code = config.grant_types.contains(&GrantType::AuthorizationCode);
     let lifetime = |on: bool, time: std::time::Duration| on.then_some(time.as_secs());
     let default_audience = config.catalog.resources.first();
@@ -75,8 +82,8 @@ fn metadata(config: &Config) -> ServerMetadata<'_> {
         registration_endpoint: url(Endpoint::Register),
         device_authorization_endpoint: url(Endpoint::Device),
         jwks_uri: url(Endpoint::Jwks),
-        introspection_endpoint: config.url(Endpoint::Introspect),
-        revocation_endpoint: config.url(Endpoint::Revoke),
+        introspection_endpoint: url(Endpoint::Introspect),
+        revocation_endpoint: url(Endpoint::Revoke),
         scopes_supported: config.catalog.scope(),
         response_types_supported: if code { &["code"] } else { &[] },
         response_modes_supported: if code { &["query"] } else { &[] },
@@ -86,11 +93,11 @@ fn metadata(config: &Config) -> ServerMetadata<'_> {
             .map(|grant_type| grant_type.as_str())
             .collect(),
         token_endpoint_auth_methods_supported: AUTH_METHODS,
-        revocation_endpoint_auth_methods_supported: AUTH_METHODS,
-        introspection_endpoint_auth_methods_supported: &[
-            "client_secret_basic",
-            "client_secret_post",
-        ],
+        revocation_endpoint_auth_methods_supported: methods(Endpoint::Revoke, AUTH_METHODS),
+        introspection_endpoint_auth_methods_supported: methods(
+            Endpoint::Introspect,
+            &["client_secret_basic", "client_secret_post"],
+        ),
         code_challenge_methods_supported: if code { &["S256"] } else { &[] },
         authorization_response_iss_parameter_supported: code,
         protected_resources: config

@@ -54,6 +54,7 @@ mod register;
 mod registration_policy;
 mod revoke;
 mod seen;
+mod self_check;
 #[cfg(feature = "jwt")]
 mod signing_keys;
 mod tasks;
@@ -76,6 +77,7 @@ pub use register::Registration;
 pub use registration_policy::{
     RegistrationDenial, RegistrationPolicy, RegistrationRequest, RegistrationVerdict,
 };
+pub use self_check::{Finding, SelfCheckError};
 #[cfg(feature = "jwt")]
 pub use signing_keys::{SigningKeyUse, SigningKeys};
 pub use throttle::{Attempt, Limit, Taken, Throttle};
@@ -378,6 +380,9 @@ impl Inner {
         address: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<(), OAuthError> {
+        if seen::is_probe() {
+            return Ok(());
+        }
         match self.throttle.take(attempt, address, now).await {
             Taken::Taken => Ok(()),
             Taken::TooMany { retry_after } => Err(OAuthError::too_many_requests(
@@ -439,8 +444,17 @@ impl Config {
             Endpoint::Jwks => self.jwt.is_on(),
             #[cfg(not(feature = "jwt"))]
             Endpoint::Jwks => false,
-            Endpoint::Metadata | Endpoint::Token | Endpoint::Introspect | Endpoint::Revoke => true,
+            Endpoint::Introspect | Endpoint::Revoke => !self.without.contains(&endpoint),
+            Endpoint::Metadata | Endpoint::Token => true,
         }
+    }
+}
+
+impl Config {
+    /// Whether an endpoint that is served is at this path.
+    pub(crate) fn serves_at(&self, path: &str) -> bool {
+        let mut paths = self.paths.iter();
+        paths.any(|(endpoint, other)| other == path && self.serves(*endpoint))
     }
 }
 

@@ -115,6 +115,11 @@ impl Registration {
         }
     }
 
+    /// The grants that a client may register for, served or not.
+    pub(crate) fn all_grant_types(&self) -> &[GrantType] {
+        &self.grant_types
+    }
+
     pub(crate) fn limit(&self) -> Limit {
         self.limit
     }

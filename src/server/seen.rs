@@ -22,6 +22,8 @@ struct Seen {
     span: Span,
     client_id: OnceCell<ClientId>,
     grant_type: OnceCell<GrantType>,
+    /// One of the server's own, which is not counted and not told.
+    is_probe: bool,
 }
 
 /// The request names this client, and there is such a client. What is no client is not named: a text that somebody sent in its place
@@ -46,12 +48,18 @@ pub(crate) fn grant_type(grant_type: GrantType) {
     let _ = REQUEST.try_with(note);
 }
 
+/// Whether the request is one of the server's own, by which it checks itself.
+pub(crate) fn is_probe() -> bool {
+    REQUEST.try_with(|seen| seen.is_probe).unwrap_or(false)
+}
+
 impl Inner {
     /// Answers a request inside of a span of its own, and tells if it is refused. Boxed, since each of the futures around it would
     /// otherwise hold it twice.
     pub(crate) async fn observe(
         &self,
         endpoint: &'static str,
+        is_probe: bool,
         answering: Pin<Box<dyn Future<Output = Answer> + Send + '_>>,
     ) -> Answer {
         let span = tracing::info_span!(
@@ -65,6 +73,7 @@ impl Inner {
             span: span.clone(),
             client_id: OnceCell::new(),
             grant_type: OnceCell::new(),
+            is_probe,
         };
         let observed = async {
             let mut answer = answering.await;
@@ -87,6 +96,9 @@ impl Inner {
                 seen.grant_type.get().copied(),
             )
         });
+        if is_probe() {
+            return;
+        }
         let client_id = client_id.as_ref();
         if response.status() == StatusCode::TOO_MANY_REQUESTS {
             self.tell(&Event::Throttled {

@@ -58,6 +58,8 @@ mod registered_client;
 mod registration_policy;
 mod revoke;
 mod scope;
+mod self_check;
+mod self_check_found;
 mod structure;
 mod support;
 mod token;

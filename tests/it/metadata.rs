@@ -67,6 +67,34 @@ async fn rfc8414_2_the_document_says_all_that_is_on() {
     );
 }
 
+// req: 8414-2-12, 8414-2-14, 8414-2-17, 8414-2-20
+#[tokio::test]
+async fn rfc8414_2_methods_that_sign_come_with_their_algorithms() {
+    let server = Harness::of(all()).await;
+    let document = server.get(METADATA, None).await.json();
+    for endpoint in ["token", "revocation", "introspection"] {
+        let methods = format!("{endpoint}_endpoint_auth_methods_supported");
+        let methods: Vec<String> = serde_json::from_value(document[&*methods].clone()).unwrap();
+        assert!(!methods.is_empty());
+        let signs = methods.iter().any(|method| method.ends_with("_jwt"));
+        let algorithms = format!("{endpoint}_endpoint_auth_signing_alg_values_supported");
+        let algorithms = document.get(&*algorithms).and_then(Value::as_array);
+        // Nothing of the kind is built: whoever adds it is to say by which algorithms, RS256 among them.
+        let says = algorithms.is_some_and(|list| list.contains(&json!("RS256")));
+        assert_eq!(signs, says, "{endpoint}");
+        assert!(algorithms.is_none_or(|list| !list.contains(&json!("none"))));
+    }
+}
+
+// req: 8414-2.1-1, 8414-2.1-2
+#[tokio::test]
+async fn rfc8414_2_1_what_is_not_signed_does_not_say_that_it_is() {
+    let server = Harness::of(all()).await;
+    let answer = server.get(METADATA, None).await;
+    assert!(answer.json()["issuer"].is_string());
+    assert!(!answer.text().contains("signed_metadata"));
+}
+
 // req: 8414-2-3, 8414-3.2-2, 6749-2.3.1-6, 7636-7.2-2
 #[tokio::test]
 async fn rfc8414_3_2_what_is_off_or_empty_is_left_out() {

@@ -241,6 +241,17 @@ impl Harness {
         }
     }
 
+    /// A server that is built in another way, in memory and without clients: where the store does not matter and there are many.
+    pub(crate) fn in_memory(builder: AuthorizationServerBuilder) -> Self {
+        watch::start();
+        let clock = ManualClock::new(NOW);
+        Self {
+            oauth: builder.clock(clock.clone()).build().unwrap(),
+            clock,
+            _files: None,
+        }
+    }
+
     pub(crate) async fn create_clients(&self) {
         use GrantType::{AuthorizationCode, ClientCredentials, DeviceCode, RefreshToken};
         let confidential = |id: &str, secret: &str| {

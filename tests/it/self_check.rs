@@ -1,0 +1,358 @@
+//! Every combination of switches that `build()` takes: what is advertised works, everything else is refused, and `self_check` agrees.
+
+use axum::Router;
+use axum::routing::get;
+use serde_json::Value;
+use tower_oauth::server::{
+    AccessTokenFormat, AuthorizationServerBuilder, ConfigError, Endpoint, Registration,
+};
+use tower_oauth::types::{Client, GrantType, Secret, SigningAlgorithm, Subject};
+use tower_oauth::{AuthorizationServer, Issuer, ResourceServer};
+
+use crate::support::{CALLBACK, DEVICE_CODE, Harness, SECRET, VERIFIER, authorization_request};
+
+const GRANTS: [GrantType; 4] = [
+    GrantType::AuthorizationCode,
+    GrantType::RefreshToken,
+    GrantType::ClientCredentials,
+    GrantType::DeviceCode,
+];
+
+/// One way to switch a server.
+#[derive(Debug, Clone, Copy)]
+struct Switches {
+    issuer: &'static str,
+    login: bool,
+    /// A bit for each of [`GRANTS`]; all of them: not set.
+    grants: usize,
+    introspect: bool,
+    revoke: bool,
+    /// Off, open, guarded.
+    registration: usize,
+    browsers: bool,
+    jwt: bool,
+    resources: bool,
+}
+
+impl Switches {
+    fn all() -> impl Iterator<Item = Self> {
+        let issuers = [
+            "https://auth.harbor.test",
+            "https://auth.harbor.test/tenant",
+        ];
+        (0_usize..2 * 16 * 2 * 2 * 3 * 2 * 2 * 2).map(move |mut number| {
+            let issuer = issuers[number.count_ones() as usize % 2];
+            let mut take = |of| {
+                let digit = number % of;
+                number /= of;
+                digit
+            };
+            Self {
+                issuer,
+                login: take(2) == 1,
+                grants: take(16),
+                introspect: take(2) == 1,
+                revoke: take(2) == 1,
+                registration: take(3),
+                browsers: take(2) == 1,
+                jwt: take(2) == 1,
+                resources: take(2) == 1,
+            }
+        })
+    }
+
+    fn has(self, grant: GrantType) -> bool {
+        let place = GRANTS.iter().position(|other| *other == grant).unwrap();
+        self.grants & (1 << place) != 0
+    }
+
+    /// Whether it makes sense, thought of apart from the code.
+    fn makes_sense(self) -> bool {
+        use GrantType::{AuthorizationCode, DeviceCode, RefreshToken};
+        let people = self.has(AuthorizationCode) || self.has(DeviceCode);
+        self.grants != 0
+            && people == self.login
+            && (!self.has(RefreshToken) || people)
+            && (self.registration == 0 || people)
+            && (self.resources || !self.jwt)
+    }
+
+    fn builder(self) -> AuthorizationServerBuilder {
+        let mut builder = AuthorizationServer::builder(self.issuer)
+            .scopes(["profile"])
+            .default_scope("profile")
+            .grant_types(GRANTS.into_iter().filter(|grant| self.has(*grant)));
+        if self.resources {
+            builder = builder.resource(self.issuer, ["read"]);
+        }
+        if self.login {
+            builder = builder.login("/login", |parts| {
+                Subject::new(parts.headers.get("x-user")?.to_str().ok()?).ok()
+            });
+        }
+        if !self.introspect {
+            builder = builder.without(Endpoint::Introspect);
+        }
+        if !self.revoke {
+            builder = builder.without(Endpoint::Revoke);
+        }
+        if self.browsers {
+            builder = builder.browser_clients(["https://app.harbor.test"]);
+        }
+        if self.jwt {
+            builder = builder.access_token_format(AccessTokenFormat::Jwt(SigningAlgorithm::EdDsa));
+        }
+        match self.registration {
+            0 => builder,
+            1 => builder.registration(Registration::open()),
+            _ => {
+                let token = Secret::new("initial-access-token");
+                builder.registration(Registration::with_initial_access_tokens([&token]))
+            }
+        }
+    }
+}
+
+// A build refuses what makes no sense, and names what.
+#[test]
+fn build_takes_what_makes_sense_and_names_the_setting_of_what_does_not() {
+    let (mut taken, mut refused) = (0, 0);
+    for switches in Switches::all() {
+        match switches.builder().build() {
+            Ok(_) => {
+                assert!(switches.makes_sense(), "{switches:?}");
+                taken += 1;
+            }
+            Err(error) => {
+                assert!(!switches.makes_sense(), "{switches:?}: {error}");
+                let ConfigError::Contradiction { setting, .. } = error else {
+                    panic!("{switches:?}: {error}");
+                };
+                let settings = ["grant_types", "registration", "access_token_format"];
+                assert!(settings.contains(&setting), "{switches:?}: {setting}");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((taken, refused), (888, 2184));
+}
+
+// req: 7009-2-5, 8414-2-13
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_whatever_is_switched_on_works_and_everything_else_is_refused() {
+    let mut all = tokio::task::JoinSet::new();
+    let sensible: Vec<_> = Switches::all()
+        .filter(|switches| switches.makes_sense())
+        .collect();
+    for part in sensible.chunks(sensible.len().div_ceil(4)) {
+        let part = part.to_vec();
+        all.spawn(async move {
+            for switches in part {
+                let server = Harness::in_memory(switches.builder());
+                self_check_finds_nothing(&server).await;
+                advertised_is_what_works(switches, &server).await;
+            }
+        });
+    }
+    all.join_all().await;
+}
+
+/// Mounted as a layer around a router of the host's, and as services of their own.
+async fn self_check_finds_nothing(server: &Harness) {
+    let oauth = &server.oauth;
+    let host = || Router::new().route("/login", get(|| async { "Sign in" }));
+    let found = oauth.self_check(&host().layer(oauth.layer())).await;
+    assert_eq!(
+        found,
+        Ok(()),
+        "{:?}",
+        found.as_ref().map_err(ToString::to_string)
+    );
+    let prefix = match oauth.issuer().path() {
+        "" => "/auth".to_owned(),
+        path => format!("{path}/auth"),
+    };
+    let nested = host()
+        .nest_service(&prefix, oauth.service().nested_at(&prefix))
+        .fallback_service(oauth.well_known_service());
+    let found = oauth.self_check(&nested).await;
+    assert_eq!(
+        found,
+        Ok(()),
+        "{:?}",
+        found.as_ref().map_err(ToString::to_string)
+    );
+}
+
+async fn advertised_is_what_works(switches: Switches, server: &Harness) {
+    let path = server.oauth.issuer().path().to_owned();
+    let metadata = format!("/.well-known/oauth-authorization-server{path}");
+    let document = server.get(&metadata, None).await.json();
+    let url = |name: &str| document[name].as_str().map(ToOwned::to_owned);
+    for (name, is_on, place) in [
+        (
+            "authorization_endpoint",
+            switches.has(GrantType::AuthorizationCode),
+            "/auth/authorize",
+        ),
+        ("token_endpoint", true, "/auth/token"),
+        (
+            "device_authorization_endpoint",
+            switches.has(GrantType::DeviceCode),
+            "/auth/device",
+        ),
+        (
+            "introspection_endpoint",
+            switches.introspect,
+            "/auth/introspect",
+        ),
+        ("revocation_endpoint", switches.revoke, "/auth/revoke"),
+        (
+            "registration_endpoint",
+            switches.registration != 0,
+            "/auth/register",
+        ),
+        ("jwks_uri", switches.jwt, "/auth/jwks.json"),
+    ] {
+        assert_eq!(url(name).is_some(), is_on, "{name} {switches:?}");
+        let expected = format!("{}{place}", switches.issuer);
+        assert!(url(name).is_none_or(|url| url == expected && url.starts_with("https://")));
+        let answer = server.post(&format!("{path}{place}"), "x=1").await;
+        // The page that device requests are approved on is at the authorization endpoint.
+        let is_there = is_on || name == "authorization_endpoint" && switches.login;
+        assert_eq!(answer.status != 404, is_there, "{name} {switches:?}");
+    }
+    for list in document.as_object().unwrap().values() {
+        let listed = |text: &Value| list.as_array().is_some_and(|list| list.contains(text));
+        assert!(
+            !listed(&"none".into())
+                || list == &document["token_endpoint_auth_methods_supported"]
+                || list == &document["revocation_endpoint_auth_methods_supported"]
+        );
+    }
+    let signing = document
+        .as_object()
+        .unwrap()
+        .keys()
+        .filter(|name| name.ends_with("_signing_alg_values_supported"));
+    assert_eq!(signing.count(), 0, "no client signs anything here");
+    let grants: Vec<String> =
+        serde_json::from_value(document["grant_types_supported"].clone()).unwrap();
+    let every = Client::confidential("every".parse().unwrap(), &Secret::new(SECRET))
+        .redirect_uri(CALLBACK.parse().unwrap())
+        .grant_types(GRANTS);
+    server.create(every).await;
+    for grant in GRANTS {
+        let is_on = switches.has(grant);
+        assert_eq!(
+            grants.contains(&grant.as_str().to_owned()),
+            is_on,
+            "{switches:?}"
+        );
+        let form = match grant {
+            _ if !is_on => format!(
+                "grant_type={}&code=x&refresh_token=x&device_code=x",
+                grant.as_str()
+            ),
+            GrantType::ClientCredentials => "grant_type=client_credentials".to_owned(),
+            GrantType::DeviceCode => format!(
+                "grant_type={DEVICE_CODE}&device_code={}",
+                approved_device(server, &path).await
+            ),
+            _ => {
+                // A refresh token is had by a code or by a device.
+                let form = if switches.has(GrantType::AuthorizationCode) {
+                    format!(
+                        "grant_type=authorization_code&code={}&redirect_uri={CALLBACK}&code_verifier={VERIFIER}",
+                        code(server, &path).await
+                    )
+                } else {
+                    format!(
+                        "grant_type={DEVICE_CODE}&device_code={}",
+                        approved_device(server, &path).await
+                    )
+                };
+                if grant == GrantType::AuthorizationCode {
+                    form
+                } else {
+                    let tokens = token(server, &path, &form).await;
+                    format!(
+                        "grant_type=refresh_token&refresh_token={}",
+                        tokens.member("refresh_token")
+                    )
+                }
+            }
+        };
+        let answer = token(server, &path, &form).await;
+        if is_on {
+            assert_eq!(answer.status, 200, "{grant:?} {switches:?} {answer:?}");
+            let refreshes =
+                switches.has(GrantType::RefreshToken) && grant != GrantType::ClientCredentials;
+            assert_eq!(
+                answer.json().get("refresh_token").is_some(),
+                refreshes,
+                "{grant:?} {switches:?}"
+            );
+            let token = answer.access_token();
+            assert_eq!(token.contains('.'), switches.jwt, "{switches:?}");
+            if switches.resources {
+                let api = ResourceServer::builder(switches.issuer)
+                    .issuer(Issuer::in_process(&server.oauth))
+                    .clock(server.clock.clone())
+                    .build()
+                    .unwrap();
+                assert!(api.authenticate(&token).await.is_ok(), "{switches:?}");
+            }
+        } else {
+            answer.error(400, "unsupported_grant_type");
+        }
+    }
+}
+
+async fn token(server: &Harness, path: &str, form: &str) -> crate::support::Answer {
+    server
+        .post_as(&format!("{path}/auth/token"), ("every", SECRET), form)
+        .await
+}
+
+async fn code(server: &Harness, path: &str) -> String {
+    let request = format!("{path}{}", authorization_request("every", "&scope=profile"));
+    let page = server.get(&request, Some("alice")).await;
+    let answer = if page.status == 200 {
+        decide(server, path, &page).await
+    } else {
+        page
+    };
+    answer
+        .parameter("code")
+        .unwrap_or_else(|| panic!("no code in {answer:?}"))
+}
+
+async fn approved_device(server: &Harness, path: &str) -> String {
+    let codes = server
+        .post_as(
+            &format!("{path}/auth/device"),
+            ("every", SECRET),
+            "scope=profile",
+        )
+        .await;
+    let place = codes.member("verification_uri");
+    let place = place.strip_prefix("https://auth.harbor.test").unwrap();
+    let form = format!("user_code={}", codes.member("user_code"));
+    let next = server.submit(place, "alice", &form).await;
+    let page = server.get(&next.location(), Some("alice")).await;
+    decide(server, path, &page).await.page(200);
+    codes.member("device_code")
+}
+
+async fn decide(
+    server: &Harness,
+    path: &str,
+    page: &crate::support::Answer,
+) -> crate::support::Answer {
+    let (interaction, csrf) = (page.hidden("interaction"), page.hidden("csrf"));
+    let form = format!("interaction={interaction}&csrf={csrf}&decision=allow");
+    server
+        .submit(&format!("{path}/auth/authorize"), "alice", &form)
+        .await
+}

@@ -1,0 +1,289 @@
+//! Hosts that are put together wrongly, and what `self_check` says of each.
+
+use axum::Router;
+use axum::body::Body as AxumBody;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use tower_http::cors::CorsLayer;
+use tower_oauth::server::{Registration, SelfCheckError};
+use tower_oauth::store::{Kind, Store as _};
+use tower_oauth::types::ManualClock;
+
+use crate::hooked::{Hooked, When};
+use crate::support::{Harness, ISSUER, NOW, builder};
+
+async fn server() -> Harness {
+    Harness::of(
+        builder()
+            .registration(Registration::open())
+            .browser_clients(["https://app.harbor.test"]),
+    )
+    .await
+}
+
+fn host() -> Router {
+    Router::new().route("/login", get(|| async { "Sign in" }))
+}
+
+/// What is found, as it prints.
+async fn found(server: &Harness, mounted: Router) -> Vec<String> {
+    match server.oauth.self_check(&mounted).await {
+        Ok(()) => Vec::new(),
+        Err(SelfCheckError { findings, .. }) => findings.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_put_together_well_is_told_nothing() {
+    let server = server().await;
+    let well = host().layer(server.oauth.layer());
+    assert_eq!(found(&server, well).await, [""; 0]);
+    // A layer outside of ours that only adds is no harm.
+    let adds = from_fn(async |request: Request, next: Next| {
+        let mut response = next.run(request).await;
+        response
+            .headers_mut()
+            .insert("x-request-id", HeaderValue::from_static("7"));
+        response
+    });
+    let well = host().layer(server.oauth.layer()).layer(adds);
+    assert_eq!(found(&server, well).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn s24_a_layer_that_never_sees_its_paths_is_found() {
+    let server = server().await;
+    let nested = host().nest(
+        "/inner",
+        Router::new()
+            .route("/x", get(|| async {}))
+            .layer(server.oauth.layer()),
+    );
+    let findings = found(&server, nested).await;
+    assert!(findings.len() > 10, "{findings:#?}");
+    let first = &findings[0];
+    assert!(
+        first.starts_with(
+            "GET /.well-known/oauth-authorization-server: did not reach the metadata endpoint"
+        ),
+        "{first}"
+    );
+    assert!(
+        first.contains("was answered with 404") && first.contains("nested_at"),
+        "{first}"
+    );
+    // A layer on routes runs for the routes alone.
+    let route_layer = host().route_layer(server.oauth.layer());
+    assert_eq!(found(&server, route_layer).await.len(), findings.len());
+    // Below a prefix, and nothing at the root.
+    let half = host().nest_service("/auth", server.oauth.service().nested_at("/auth"));
+    let findings = found(&server, half).await;
+    let root = |line: &&String| !line.contains(" /.well-known/") && !line.contains(" /device:");
+    assert!(
+        !findings.is_empty() && findings.iter().find(root).is_none(),
+        "{findings:#?}"
+    );
+    // Another server's endpoints are not ours.
+    let other = Harness::of(builder()).await;
+    let findings = found(&server, host().layer(other.oauth.layer())).await;
+    assert!(
+        findings[0].contains("did not reach the metadata endpoint, but was answered with 200"),
+        "{findings:#?}"
+    );
+}
+
+#[tokio::test]
+async fn s24_what_answers_before_the_layer_is_found() {
+    let server = server().await;
+    let guard = from_fn(async |request: Request, next: Next| {
+        if request.uri().path().starts_with("/auth") {
+            return StatusCode::UNAUTHORIZED.into_response();
+        }
+        next.run(request).await
+    });
+    let findings = found(&server, host().layer(server.oauth.layer()).layer(guard)).await;
+    assert!(
+        findings.iter().any(|line| line.starts_with(
+            "POST /auth/token: did not reach the token endpoint, but was answered with 401"
+        )),
+        "{findings:#?}"
+    );
+    assert!(
+        !findings
+            .iter()
+            .any(|line| line.starts_with("GET /.well-known")),
+        "{findings:#?}"
+    );
+    // A CORS layer outside of ours says no to browsers that we say yes to.
+    let cors = host().layer(server.oauth.layer()).layer(CorsLayer::new());
+    let findings = found(&server, cors).await;
+    assert!(
+        findings
+            .iter()
+            .any(|line| line.starts_with("OPTIONS /auth/token: ")),
+        "{findings:#?}"
+    );
+}
+
+#[tokio::test]
+async fn s24_what_takes_something_away_on_the_way_in_is_found() {
+    let server = server().await;
+    let reads = from_fn(async |request: Request, next: Next| {
+        let (parts, body) = request.into_parts();
+        axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        next.run(Request::from_parts(parts, AxumBody::empty()))
+            .await
+    });
+    let findings = found(&server, host().layer(server.oauth.layer()).layer(reads)).await;
+    assert!(findings.contains(&"POST /auth/token: lost its body on the way in: something outside of the layer reads it".to_owned()), "{findings:#?}");
+    let strips = from_fn(async |mut request: Request, next: Next| {
+        request.headers_mut().remove("authorization");
+        next.run(request).await
+    });
+    let findings = found(&server, host().layer(server.oauth.layer()).layer(strips)).await;
+    assert!(
+        findings.contains(
+            &"POST /auth/introspect: lost its header authorization on the way in".to_owned()
+        ),
+        "{findings:#?}"
+    );
+}
+
+#[tokio::test]
+async fn s24_what_changes_answers_on_the_way_out_is_found() {
+    let server = server().await;
+    let on = |change: fn(&mut Response)| {
+        let changes = from_fn(move |request: Request, next: Next| async move {
+            let mut response = next.run(request).await;
+            change(&mut response);
+            response
+        });
+        host().layer(server.oauth.layer()).layer(changes)
+    };
+    let cache = on(|response| {
+        response
+            .headers_mut()
+            .insert("cache-control", HeaderValue::from_static("max-age=60"));
+    });
+    let findings = found(&server, cache).await;
+    assert!(
+        findings.contains(
+            &"POST /auth/token: the header cache-control of its answer was changed on the way out"
+                .to_owned()
+        ),
+        "{findings:#?}"
+    );
+    let twice = on(|response| {
+        response
+            .headers_mut()
+            .append("access-control-allow-origin", HeaderValue::from_static("*"));
+    });
+    let findings = found(&server, twice).await;
+    assert!(
+        findings.iter().any(|line| line
+            .contains("the header access-control-allow-origin of its answer was changed")),
+        "{findings:#?}"
+    );
+    let pretty = on(|response| {
+        if response.status().is_client_error() {
+            *response.status_mut() = StatusCode::OK;
+        }
+    });
+    let findings = found(&server, pretty).await;
+    assert!(
+        findings.iter().any(|line| line.starts_with(
+            "POST /auth/token: was answered with 400 Bad Request, which became 200 OK"
+        )),
+        "{findings:#?}"
+    );
+    let emptied = on(|response| *response.body_mut() = AxumBody::empty());
+    let findings = found(&server, emptied).await;
+    assert!(
+        findings
+            .iter()
+            .any(|line| line.contains("the body of its answer was changed")),
+        "{findings:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_login_that_is_not_there_is_found() {
+    let server = server().await;
+    let findings = found(&server, Router::new().layer(server.oauth.layer())).await;
+    assert_eq!(
+        findings,
+        ["GET /login: is where people are sent to sign in, and is answered with 404"]
+    );
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_answer_is_found() {
+    let server = server().await;
+    let hangs = from_fn(async |request: Request, next: Next| {
+        if request.uri().path() == "/auth/token" {
+            std::future::pending::<()>().await;
+        }
+        next.run(request).await
+    });
+    let mounted = host().layer(server.oauth.layer()).layer(hangs);
+    let check = found(&server, mounted);
+    let time = async {
+        loop {
+            server.advance(11);
+            tokio::task::yield_now().await;
+        }
+    };
+    let findings = tokio::select! {
+        findings = check => findings,
+        () = time => unreachable!(),
+    };
+    assert!(
+        findings.contains(&"POST /auth/token: was not answered within ten seconds".to_owned()),
+        "{findings:#?}"
+    );
+}
+
+#[tokio::test]
+async fn checking_leaves_nothing_counts_nothing_and_tells_nothing() {
+    use std::sync::{Arc, Mutex};
+    use tower_oauth::server::{Event, EventSink, Limit};
+
+    #[derive(Clone, Default)]
+    struct Told(Arc<Mutex<Vec<String>>>);
+    impl EventSink for Told {
+        fn event(&self, event: &Event<'_>) {
+            self.0.lock().unwrap().push(format!("{event:?}"));
+        }
+    }
+
+    let (store, told) = (Hooked::open().await, Told::default());
+    let server = Harness::on(store.clone(), &ManualClock::new(NOW), |builder| {
+        let registration = Registration::open().limited_to(Limit::per_minute(1, 1));
+        builder.registration(registration).events(told.clone())
+    });
+    store.on_step(|step| async move {
+        assert!(!step.is_write() || step.when == When::After, "{step:?}");
+        Ok(())
+    });
+    let mounted = host().layer(server.oauth.layer());
+    for _ in 0..3 {
+        assert_eq!(found(&server, mounted.clone()).await, [""; 0]);
+    }
+    assert_eq!(*told.0.lock().unwrap(), [""; 0]);
+    store.let_all_pass();
+    assert_eq!(
+        store
+            .purge(tower_oauth::types::Timestamp::MAX, 1000)
+            .await
+            .unwrap(),
+        0
+    );
+    let registered = server
+        .register(r#"{"redirect_uris":["https://a.test/cb"]}"#)
+        .await;
+    assert_eq!(registered.status, 201, "the one that is taken a minute");
+    assert!(ISSUER.starts_with("https://") && Kind::ALL.len() > 1);
+}
