@@ -16,6 +16,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// The longest `Authorization` header that is looked into: an id and a secret of the longest kind, percent-encoded, fit in three times.
+const LONGEST: usize = 4096;
+
 /// How a client presents itself: `none`, `client_secret_basic` or `client_secret_post`.
 #[derive(Debug)]
 pub(crate) struct Credentials {
@@ -93,6 +96,9 @@ impl Credentials {
 
 /// `Basic base64(form(client_id) ":" form(client_secret))` (RFC 6749 §2.3.1).
 fn basic(field: &[u8]) -> Option<(String, Secret)> {
+    if field.len() > LONGEST {
+        return None;
+    }
     let (scheme, rest) = field.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
         return None;

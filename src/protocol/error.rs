@@ -147,6 +147,12 @@ impl OAuthError {
         error
     }
 
+    pub(crate) const fn uri_too_long() -> Self {
+        let mut error = Self::invalid_request("The request target is too long");
+        error.status = StatusCode::URI_TOO_LONG;
+        error
+    }
+
     pub(crate) const fn method_not_allowed(allow: &'static str) -> Self {
         let mut error = Self::invalid_request("The method is not allowed here");
         error.status = StatusCode::METHOD_NOT_ALLOWED;

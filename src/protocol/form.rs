@@ -2,13 +2,16 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Uri};
 
 use super::error::OAuthError;
 
 /// The most parameters that are read.
 const PARAMETERS: usize = 64;
+
+/// The longest query that is read: as long as the longest body.
+const QUERY: usize = 16 * 1024;
 
 /// The parameters of a request, decoded. An empty value is as absent, and a parameter that we read may stand there once.
 pub(crate) struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
@@ -27,6 +30,15 @@ impl<'a> Form<'a> {
             ));
         }
         Self::parse(body)
+    }
+
+    /// Reads the query of a request target; none is an empty one.
+    pub(crate) fn from_query(uri: &'a Uri) -> Result<Self, OAuthError> {
+        let query = uri.query().unwrap_or_default();
+        if query.len() > QUERY {
+            return Err(OAuthError::uri_too_long());
+        }
+        Self::parse(query.as_bytes())
     }
 
     /// Reads a query or a body: pairs between `&`, names and values around the first `=`.

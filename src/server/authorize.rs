@@ -27,7 +27,7 @@ const STATE: usize = 4096;
 
 pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
     let form = match *request.method() {
-        Method::GET => Form::parse(request.uri().query().unwrap_or_default().as_bytes()),
+        Method::GET => Form::from_query(request.uri()),
         Method::POST => Form::from_body(request.headers(), request.body()),
         _ => return page_error(&OAuthError::method_not_allowed("GET, POST")).into(),
     };

@@ -304,9 +304,10 @@ impl AuthorizationServerBuilder {
     /// [`ConfigError`] names the setting that is wrong.
     pub fn build(self) -> Result<AuthorizationServer, ConfigError> {
         self.lifetimes.check()?;
+        let refresh_token = self.lifetimes.refresh_token;
         self.registration
             .as_ref()
-            .map_or(Ok(()), Registration::check)?;
+            .map_or(Ok(()), |registration| registration.check(refresh_token))?;
         let issuer: IssuerUrl = self.issuer.parse()?;
         let mut catalog = Catalog {
             general: scope("scopes", &self.scopes.join(" "))?,

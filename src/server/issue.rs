@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::config::Lifetimes;
 use super::policy::{Issuance, Verdict};
-use super::{Event, Inner};
+use super::{Event, Inner, Registration};
 use crate::grant::{Issue, RefreshToken};
 use crate::protocol::error::{ErrorCode, OAuthError, json};
 use crate::store::{StoreError, client_digest};
@@ -282,10 +282,14 @@ pub(crate) async fn answer(
     Ok(json(StatusCode::OK, &response))
 }
 
-/// A client that registered itself is forgotten when it is idle for long; a use is noted about once a day.
+/// A client that registered itself is forgotten when it is idle for long; a use is noted about once a day, or four times in that while.
 async fn keep_in_use(server: &Inner, client: &Client, now: Timestamp) {
-    let until = now.saturating_add(IDLE);
-    if client.registered_by == RegisteredBy::Host || until.since(client.expires_at) < DAY {
+    let config = &server.config;
+    let set = config.registration.as_ref().and_then(Registration::idle);
+    let idle = set.unwrap_or(config.lifetimes.refresh_token.max(90 * DAY));
+    let until = now.saturating_add(idle);
+    let exact = DAY.min(idle / 4);
+    if client.registered_by == RegisteredBy::Host || until.since(client.expires_at) < exact {
         return;
     }
     if let Err(error) = Box::pin(keep_until(server, client, until)).await {
@@ -293,10 +297,7 @@ async fn keep_in_use(server: &Inner, client: &Client, now: Timestamp) {
     }
 }
 
-/// How long a client that registered itself is kept after its last use.
-const IDLE: Duration = Duration::from_secs(90 * 24 * 3600);
-
-/// How exactly that is counted.
+/// How exactly the use of a client is noted.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Keeps a client that registered itself, and the pointer by which an equal registration finds it, at least until then.

@@ -36,7 +36,11 @@ pub struct Registration {
     limit: Limit,
     policy: Option<Arc<dyn DynRegistrationPolicy>>,
     client_secret_lifetime: Option<Duration>,
+    unused: Duration,
+    idle: Option<Duration>,
 }
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Registration {
     /// Anybody may register (RFC 7591 §3), 30 times a minute from one address and 300 times from all.
@@ -53,6 +57,8 @@ impl Registration {
             limit: Limit::per_minute(30, 300),
             policy: None,
             client_secret_lifetime: None,
+            unused: DAY,
+            idle: None,
         }
     }
 
@@ -100,19 +106,49 @@ impl Registration {
         self
     }
 
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let (least, most) = (
-            Duration::from_secs(60),
-            Duration::from_secs(3650 * 24 * 3600),
-        );
-        match self.client_secret_lifetime {
-            Some(time) if time < least || time > most => Err(ConfigError::Lifetime {
-                setting: "client_secret_lifetime",
+    /// How long a client is kept that has registered and was never given a token: 1 hour to 10 years, default 24 hours.
+    #[must_use]
+    pub fn unused_client_lifetime(mut self, time: Duration) -> Self {
+        self.unused = time;
+        self
+    }
+
+    /// How long a client is kept after its last token: 1 day to 10 years, and not less than a refresh token lives, which would
+    /// outlive its client. Default: 90 days, or as long as a refresh token. Software whose client is gone is told `invalid_client`, and
+    /// registers anew.
+    #[must_use]
+    pub fn idle_client_lifetime(mut self, time: Duration) -> Self {
+        self.idle = Some(time);
+        self
+    }
+
+    pub(crate) fn check(&self, refresh_token: Duration) -> Result<(), ConfigError> {
+        let (hour, most) = (Duration::from_secs(3600), 3650 * DAY);
+        let secret = self.client_secret_lifetime.unwrap_or(most);
+        let bounds = [
+            ("client_secret_lifetime", secret, Duration::from_secs(60)),
+            ("unused_client_lifetime", self.unused, hour),
+            (
+                "idle_client_lifetime",
+                self.idle.unwrap_or(most),
+                DAY.max(refresh_token),
+            ),
+        ];
+        let wrong = bounds
+            .iter()
+            .find(|(_, time, least)| time < least || *time > most);
+        wrong.map_or(Ok(()), |&(setting, _, least)| {
+            Err(ConfigError::Lifetime {
+                setting,
                 least,
                 most,
-            }),
-            _ => Ok(()),
-        }
+            })
+        })
+    }
+
+    /// How long a client is kept after its last use, if that was set.
+    pub(crate) fn idle(&self) -> Option<Duration> {
+        self.idle
     }
 
     /// The grants that a client may register for, served or not.
@@ -153,9 +189,6 @@ impl Registration {
 fn initial_access_token(token: &str) -> Digest {
     Digest::of("initial_access_token", token.as_bytes())
 }
-
-/// How long a client that has never been given a token is kept.
-const UNUSED: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
     register(server, request)
@@ -204,10 +237,10 @@ async fn register(server: &Inner, request: &Request<Bytes>) -> Result<Response<B
         metadata.keep_software_statement(statement);
     }
     let (client, secret) = if metadata.auth_method == AuthMethod::None {
-        (shared(server, &metadata).await?, None)
+        (shared(server, registration, &metadata).await?, None)
     } else {
         let secret = Secret::generate()?;
-        let client = create(server, &metadata, Some(&secret)).await?;
+        let client = create(server, registration, &metadata, Some(&secret)).await?;
         tell_registered(server, &client);
         (client, Some(secret))
     };
@@ -250,6 +283,7 @@ async fn agreed(
 
 async fn create(
     server: &Inner,
+    registration: &Registration,
     metadata: &ClientMetadata,
     secret: Option<&Secret>,
 ) -> Result<Client, StoreError> {
@@ -263,7 +297,7 @@ async fn create(
         redirect_uris: metadata.redirect_uris.clone(),
         grant_types: metadata.grant_types.clone(),
         scope: Some(metadata.scope.clone()),
-        expires_at: now.saturating_add(UNUSED),
+        expires_at: now.saturating_add(registration.unused),
         dedupe: secret.is_none().then(|| metadata.digest()),
         metadata: metadata.kept(),
         ..Client::new(
@@ -271,12 +305,7 @@ async fn create(
             secret.map(|secret| ClientSecret::new(&id, secret)),
         )
     };
-    let lifetime = server
-        .config
-        .registration
-        .as_ref()
-        .and_then(|registration| registration.client_secret_lifetime);
-    let client = match lifetime {
+    let client = match registration.client_secret_lifetime {
         Some(time) => client.secret_expires_at(now.saturating_add(time)),
         None => client,
     };
@@ -294,7 +323,11 @@ fn tell_registered(server: &Inner, client: &Client) {
 
 /// One client for all equal registrations of public clients: agents register endlessly. The client is put there first and the
 /// pointer to it second; a pointer that leads nowhere any more is replaced.
-async fn shared(server: &Inner, metadata: &ClientMetadata) -> Result<Client, StoreError> {
+async fn shared(
+    server: &Inner,
+    registration: &Registration,
+    metadata: &ClientMetadata,
+) -> Result<Client, StoreError> {
     let (records, digest) = (&server.records, metadata.digest());
     loop {
         let now = server.now();
@@ -308,13 +341,14 @@ async fn shared(server: &Inner, metadata: &ClientMetadata) -> Result<Client, Sto
                 .filter(|client| !client.disabled)
             {
                 // Who registers what is there already has time to begin as well; again and again, it is not written every time.
-                if client.expires_at.since(now) < UNUSED / 2 {
-                    keep_until(server, &client, now.saturating_add(UNUSED)).await?;
+                let unused = registration.unused;
+                if client.expires_at.since(now) < unused / 2 {
+                    keep_until(server, &client, now.saturating_add(unused)).await?;
                 }
                 return Ok(client);
             }
         }
-        let client = create(server, metadata, None).await?;
+        let client = create(server, registration, metadata, None).await?;
         let record = ClientDedupe {
             client_id: client.client_id.clone(),
             expires_at: client.expires_at,

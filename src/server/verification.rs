@@ -28,7 +28,7 @@ pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
 
 /// The form. A code in the URL is filled in and nothing more (RFC 8628 §3.3.1).
 fn show(server: &Inner, request: &Request<Bytes>) -> Result<Response<Bytes>, OAuthError> {
-    let form = Form::parse(request.uri().query().unwrap_or_default().as_bytes())?;
+    let form = Form::from_query(request.uri())?;
     let user_code = form
         .one("user_code")?
         .map(device::normal)

@@ -40,6 +40,7 @@ mod keys;
 mod layers;
 mod leaks;
 mod lifetimes;
+mod limits;
 mod matrices;
 mod metadata;
 mod mounts;

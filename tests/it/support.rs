@@ -297,6 +297,11 @@ impl Harness {
         assert!(self.oauth.clients().disable(&id, false).await.unwrap());
     }
 
+    pub(crate) fn clock_now(&self) -> Timestamp {
+        use tower_oauth::types::Clock as _;
+        self.clock.now()
+    }
+
     pub(crate) fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
