@@ -17,7 +17,8 @@ pub const NOW: Timestamp = Timestamp::from_secs(1_795_348_800);
 pub const CALLBACK: &str = "https://app.harbor.test/cb";
 pub const RESOURCE: &str = "https://auth.harbor.test/ledger";
 pub const CHALLENGE: &str = "kj6EpUHcHNLovRS2MBmyXh3DG-X5wwG4xn21qr77nAw";
-pub const SECRET: &str = "web-secret";
+/// As long as a generated one: a shorter one would cost a slow digest each time.
+pub const SECRET: &str = "web-secret-0123456789-0123456789-0123456789";
 
 /// Runs to its end what needs a runtime. Servers leave tasks behind that sleep by a clock which stands still: the runtime that holds
 /// them is made anew from time to time.

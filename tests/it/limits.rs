@@ -28,9 +28,8 @@ fn addressed(builder: AuthorizationServerBuilder) -> AuthorizationServerBuilder 
 async fn from(
     server: &Harness,
     address: &str,
-    path: &str,
     (id, secret): (&str, &str),
-    form: &str,
+    (path, form): (&str, &str),
 ) -> Answer {
     let authorization = basic(id, secret);
     let headers = [("authorization", &*authorization), ("x-address", address)];
@@ -59,21 +58,21 @@ async fn rfc6749_2_3_1_guesses_at_a_secret_are_counted_at_every_endpoint() {
         let server = Harness::with(addressed).await;
         for client in ["web", "unknown"] {
             for _ in 0..10 {
-                let answer = from(&server, "192.0.2.1", path, (client, GUESS), form).await;
+                let answer = from(&server, "192.0.2.1", (client, GUESS), (path, form)).await;
                 answer.error(401, "invalid_client");
             }
-            let answer = from(&server, "192.0.2.1", path, (client, GUESS), form).await;
+            let answer = from(&server, "192.0.2.1", (client, GUESS), (path, form)).await;
             is_held_back(&answer);
         }
         // Its holder is not held back, from wherever: nobody guesses 256 bits, and nobody is to lock it out.
         for address in ["192.0.2.1", "192.0.2.2"] {
-            let right = from(&server, address, path, ("web", SECRET), form).await;
+            let right = from(&server, address, ("web", SECRET), (path, form)).await;
             assert_eq!(right.status, 200, "{path} {right:?}");
         }
-        let elsewhere = from(&server, "192.0.2.2", path, ("web", GUESS), form).await;
+        let elsewhere = from(&server, "192.0.2.2", ("web", GUESS), (path, form)).await;
         elsewhere.error(401, "invalid_client");
         server.advance(60);
-        let later = from(&server, "192.0.2.1", path, ("web", GUESS), form).await;
+        let later = from(&server, "192.0.2.1", ("web", GUESS), (path, form)).await;
         later.error(401, "invalid_client");
     }
 }
@@ -87,9 +86,8 @@ async fn one_address_that_guesses_for_many_clients_and_all_together_are_held_bac
         from(
             &server,
             &address,
-            "/auth/token",
             (&client, GUESS),
-            FOR_ITSELF,
+            ("/auth/token", FOR_ITSELF),
         )
         .await
     };
@@ -106,9 +104,8 @@ async fn one_address_that_guesses_for_many_clients_and_all_together_are_held_bac
     let right = from(
         &server,
         "192.0.2.1",
-        "/auth/token",
         ("web", SECRET),
-        FOR_ITSELF,
+        ("/auth/token", FOR_ITSELF),
     )
     .await;
     assert_eq!(
@@ -128,9 +125,8 @@ async fn rfc6749_2_3_1_a_chosen_secret_is_held_back_while_somebody_guesses() {
         from(
             &server,
             address,
-            "/auth/token",
             ("chosen", secret),
-            FOR_ITSELF,
+            ("/auth/token", FOR_ITSELF),
         )
         .await
     };
@@ -257,7 +253,7 @@ async fn the_host_may_count_in_its_own_way() {
     .await;
     let (_, user_code) = server.device().await;
     let registration = r#"{"redirect_uris":["https://a.test/cb"]}"#;
-    let wrong = || server.post_as("/auth/token", ("web", "guess"), FOR_ITSELF);
+    let wrong = || server.post_as(("web", "guess"), ("/auth/token", FOR_ITSELF));
     let device = || server.post("/auth/device", "client_id=tv&scope=ledger.read");
     let form = format!("user_code={user_code}");
     let enter = || server.submit("/device", "alice", &form);
@@ -318,7 +314,7 @@ async fn s20_a_long_target_or_header_is_refused_before_it_is_decoded() {
         .grant_types([GrantType::ClientCredentials]);
     server.create(long).await;
     let answer = server
-        .post_as("/auth/token", ("long", &secret), FOR_ITSELF)
+        .post_as(("long", &secret), ("/auth/token", FOR_ITSELF))
         .await;
     assert_eq!(answer.status, 200);
     let answer = server
