@@ -253,7 +253,7 @@ async fn the_host_may_count_in_its_own_way() {
     .await;
     let (_, user_code) = server.device().await;
     let registration = r#"{"redirect_uris":["https://a.test/cb"]}"#;
-    let wrong = || server.post_as(("web", "guess"), ("/auth/token", FOR_ITSELF));
+    let wrong = || server.post_as("/auth/token", ("web", "guess"), FOR_ITSELF);
     let device = || server.post("/auth/device", "client_id=tv&scope=ledger.read");
     let form = format!("user_code={user_code}");
     let enter = || server.submit("/device", "alice", &form);
@@ -314,7 +314,7 @@ async fn s20_a_long_target_or_header_is_refused_before_it_is_decoded() {
         .grant_types([GrantType::ClientCredentials]);
     server.create(long).await;
     let answer = server
-        .post_as(("long", &secret), ("/auth/token", FOR_ITSELF))
+        .post_as("/auth/token", ("long", &secret), FOR_ITSELF)
         .await;
     assert_eq!(answer.status, 200);
     let answer = server
