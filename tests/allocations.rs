@@ -58,7 +58,7 @@ fn server(issuers: usize) -> ResourceServer {
         let issuer = format!("https://as{number}.example");
         let subject = Subject::new("ada").unwrap();
         let facts = TokenFacts::builder(issuer.parse().unwrap(), subject, Timestamp::MAX)
-            .audience(["https://api.example/".parse().unwrap()])
+            .audience(["https://api.example/"])
             .scope("a b".parse().unwrap())
             .build();
         builder = builder.issuer(Issuer::custom(&issuer, OneToken(Arc::new(facts))).cached());

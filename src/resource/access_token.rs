@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::validator::TokenFacts;
 use super::{ResourceServer, policy};
-use crate::types::{Claims, ClientId, IssuerUrl, ResourceUri, Scope, Subject, Timestamp};
+use crate::types::{Audience, Claims, ClientId, IssuerUrl, Scope, Subject, Timestamp};
 
 /// A token that was found good: the facts about it, never the token itself. A cheap clone.
 ///
@@ -59,9 +59,9 @@ impl AccessToken {
         })
     }
 
-    /// All resources it is meant for; this one is among them.
+    /// All those it is meant for; this resource, or another name of it, is among them.
     #[must_use]
-    pub fn audience(&self) -> &[ResourceUri] {
+    pub fn audience(&self) -> &[Audience] {
         &self.facts.audience
     }
 
@@ -101,7 +101,12 @@ impl AccessToken {
     pub fn is_live(&self) -> bool {
         let server = &self.server.0;
         let now = server.clock.now();
-        policy::check(&self.facts, &self.facts.issuer, &server.resource, now).is_ok()
+        let mut sources = server.sources.iter();
+        sources
+            .find(|source| source.url == self.facts.issuer)
+            .is_some_and(|source| {
+                policy::check(&self.facts, &self.server.demands(source), now).is_ok()
+            })
     }
 
     /// Whether this resource server, and no other one of the process, found it good.

@@ -4,12 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::cache::CacheLimits;
-use super::issuer::Issuer;
+#[cfg(any(feature = "jwks", feature = "introspection"))]
+use super::http_client::Http;
+use super::issuer::{Issuer, Surroundings};
 use super::{Inner, ResourceServer};
 use crate::protocol::bearer::Challenges;
 use crate::protocol::protected_resource::ProtectedResourceMetadata;
 use crate::types::{
-    Clock, InvalidIssuerUrl, InvalidScope, IssuerUrl, ResourceUri, Scope, ScopeToken, SystemClock,
+    Audience, Clock, InvalidIssuerUrl, InvalidScope, IssuerUrl, ResourceUri, Scope, ScopeToken,
+    SystemClock,
 };
 
 /// Settings of a [`ResourceServer`]; see [`ResourceServer::builder`].
@@ -24,6 +27,9 @@ pub struct ResourceServerBuilder {
     realm: Option<String>,
     cache: CacheLimits,
     clock: Arc<dyn Clock>,
+    #[cfg(any(feature = "jwks", feature = "introspection"))]
+    http: Option<Http>,
+    audiences: Vec<Audience>,
 }
 
 impl ResourceServerBuilder {
@@ -38,12 +44,29 @@ impl ResourceServerBuilder {
             realm: None,
             cache: CacheLimits::new(),
             clock: Arc::new(SystemClock),
+            #[cfg(any(feature = "jwks", feature = "introspection"))]
+            http: None,
+            audiences: Vec::new(),
         }
     }
 
     /// Takes tokens of this issuer. At least one is needed; call it again for each further one.
-    pub fn issuer(mut self, issuer: Issuer) -> Self {
-        self.issuers.push(issuer);
+    pub fn issuer(mut self, issuer: impl Into<Issuer>) -> Self {
+        self.issuers.push(issuer.into());
+        self
+    }
+
+    /// Takes tokens that are meant for this audience as well as those meant for the resource's identifier: for issuers that call an API
+    /// by a name of their own. May be called again. It is compared exactly: no prefix, no pattern (RFC 9068 §4).
+    pub fn audience(mut self, audience: impl AsRef<str>) -> Self {
+        self.audiences.push(audience.as_ref().into());
+        self
+    }
+
+    /// The client that asks issuers, instead of an [`HttpsClient`](super::HttpsClient) with its defaults.
+    #[cfg(any(feature = "jwks", feature = "introspection"))]
+    pub fn http_client(mut self, client: impl super::HttpClient) -> Self {
+        self.http = Some(Http::new(client));
         self
     }
 
@@ -107,10 +130,19 @@ impl ResourceServerBuilder {
         if self.issuers.is_empty() {
             return Err(ConfigError::NoIssuer);
         }
+        let surroundings = Surroundings {
+            clock: Arc::clone(&self.clock),
+            #[cfg(any(feature = "jwks", feature = "introspection"))]
+            http: self
+                .http
+                .unwrap_or_else(|| Http::new(super::HttpsClient::new())),
+        };
         let mut sources = Vec::new();
         for issuer in self.issuers {
-            sources.push(Arc::new(issuer.into_source(self.cache)?));
+            sources.push(Arc::new(issuer.into_source(self.cache, &surroundings)?));
         }
+        let mut audiences = self.audiences;
+        audiences.insert(0, resource.clone().into());
         let issuers: Vec<IssuerUrl> = sources.iter().map(|source| source.url.clone()).collect();
         if issuers
             .iter()
@@ -150,6 +182,7 @@ impl ResourceServerBuilder {
             metadata_url,
             realm: self.realm,
             sources,
+            audiences,
             implications: implications(&self.implications)?,
             challenges,
             document,
@@ -234,6 +267,9 @@ pub enum ConfigError {
     /// One of these scopes is not a scope; the setting is named.
     #[error("{0}: a scope is printable ASCII without spaces, quotes and backslashes")]
     Scope(&'static str),
+    /// There is no certificate in the PEM of certificate authorities, or one that cannot be read.
+    #[error("root_certificates: no certificate in PEM")]
+    Certificate,
     /// The realm has characters that RFC 6750 §3 keeps out of challenges.
     #[error("realm: only printable ASCII without quotes and backslashes")]
     Realm,

@@ -10,9 +10,11 @@ use serde::Deserialize;
 
 use super::ConfigError;
 use super::cache::{CacheLimits, Cached};
+#[cfg(any(feature = "jwks", feature = "introspection"))]
+use super::http_client::Http;
 use super::validator::{DynValidator, Validator};
 use crate::protocol::bearer::BearerToken;
-use crate::types::{InvalidIssuerUrl, IssuerUrl};
+use crate::types::{Clock, InvalidIssuerUrl, IssuerUrl};
 
 /// An issuer whose tokens are taken, and the way to check them.
 ///
@@ -21,10 +23,52 @@ use crate::types::{InvalidIssuerUrl, IssuerUrl};
 #[must_use]
 pub struct Issuer {
     url: Result<IssuerUrl, InvalidIssuerUrl>,
-    validator: Arc<dyn DynValidator>,
+    validator: Make,
+    tokens: Tokens,
     prefix: Option<String>,
     /// How long facts are kept at most, if at all.
     cached: Option<Duration>,
+    leeway: Duration,
+}
+
+/// Makes the validator, as soon as it is known for whom.
+type Make = Box<dyn FnOnce(&Surroundings) -> Result<Arc<dyn DynValidator>, ConfigError> + Send>;
+
+/// What a resource server gives the validators of its issuers.
+#[derive(Clone)]
+#[cfg_attr(
+    not(any(feature = "jwks", feature = "introspection")),
+    expect(dead_code, reason = "asked for by those who ask issuers")
+)]
+pub(crate) struct Surroundings {
+    pub(crate) clock: Arc<dyn Clock>,
+    #[cfg(any(feature = "jwks", feature = "introspection"))]
+    pub(crate) http: Http,
+}
+
+/// Which tokens an issuer can have issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tokens {
+    /// Whatever its validator takes for one: where it is the only issuer, it is shown every token.
+    Any,
+    /// JWTs that name it, and nothing else.
+    #[cfg(feature = "jwks")]
+    Jwt,
+    /// JWTs that name it, and others: a token that cannot be its own costs no request.
+    #[cfg(feature = "introspection")]
+    Own,
+}
+
+impl Tokens {
+    const fn may_be_opaque(self) -> bool {
+        match self {
+            Self::Any => true,
+            #[cfg(feature = "jwks")]
+            Self::Jwt => false,
+            #[cfg(feature = "introspection")]
+            Self::Own => true,
+        }
+    }
 }
 
 impl Issuer {
@@ -32,11 +76,23 @@ impl Issuer {
     ///
     /// `url` is the issuer identifier (RFC 8414 §2); facts that name another issuer are refused.
     pub fn custom(url: &str, validator: impl Validator) -> Self {
+        Self::new(url.parse(), Tokens::Any, move |_| Ok(Arc::new(validator)))
+    }
+
+    pub(crate) fn new(
+        url: Result<IssuerUrl, InvalidIssuerUrl>,
+        tokens: Tokens,
+        validator: impl FnOnce(&Surroundings) -> Result<Arc<dyn DynValidator>, ConfigError>
+        + Send
+        + 'static,
+    ) -> Self {
         Self {
-            url: url.parse(),
-            validator: Arc::new(validator),
+            url,
+            validator: Box::new(validator),
+            tokens,
             prefix: None,
             cached: None,
+            leeway: Duration::ZERO,
         }
     }
 
@@ -58,13 +114,28 @@ impl Issuer {
         self
     }
 
-    pub(crate) fn into_source(self, limits: CacheLimits) -> Result<Source, ConfigError> {
+    /// By how much the clocks of issuer and resource may differ when the end of a token is judged, at most 300 s.
+    #[cfg(feature = "jwks")]
+    pub(crate) fn leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway;
+        self
+    }
+
+    pub(crate) fn into_source(
+        self,
+        limits: CacheLimits,
+        surroundings: &Surroundings,
+    ) -> Result<Source, ConfigError> {
+        let url = self.url.map_err(ConfigError::Issuer)?;
+        let validator = (self.validator)(surroundings)?;
         Ok(Source {
-            url: self.url.map_err(ConfigError::Issuer)?,
+            url,
             prefix: self.prefix,
+            tokens: self.tokens,
+            leeway: self.leeway,
             validator: match self.cached {
-                Some(staleness) => Arc::new(Cached::new(self.validator, limits.within(staleness))),
-                None => self.validator,
+                Some(staleness) => Arc::new(Cached::new(validator, limits.within(staleness))),
+                None => validator,
             },
         })
     }
@@ -83,7 +154,9 @@ impl fmt::Debug for Issuer {
 pub(crate) struct Source {
     pub(crate) url: IssuerUrl,
     pub(crate) validator: Arc<dyn DynValidator>,
+    pub(crate) leeway: Duration,
     prefix: Option<String>,
+    tokens: Tokens,
 }
 
 /// The issuer that a token belongs to, as far as one can tell without checking it. `None`: nobody's.
@@ -91,7 +164,9 @@ pub(crate) fn of_token<'a>(
     sources: &'a [Arc<Source>],
     token: BearerToken<'_>,
 ) -> Option<&'a Arc<Source>> {
-    if let [only] = sources {
+    if let [only] = sources
+        && only.tokens == Tokens::Any
+    {
         return Some(only);
     }
     let token = token.expose();
@@ -105,10 +180,13 @@ pub(crate) fn of_token<'a>(
         let prefix = source.prefix.as_deref();
         prefix.is_some_and(|prefix| token.starts_with(prefix))
     };
-    sources
+    let mut opaque = sources
         .iter()
+        .filter(|source| source.tokens.may_be_opaque());
+    opaque
+        .clone()
         .find(begins)
-        .or_else(|| sources.iter().find(|source| source.prefix.is_none()))
+        .or_else(|| opaque.find(|source| source.prefix.is_none()))
 }
 
 /// The one member that is read of a JWT before its signature is checked, to find who can check it.
@@ -134,8 +212,9 @@ fn jwt_payload(token: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::{Issuer, Source, of_token};
     use crate::protocol::bearer::{BearerToken, OwnedToken};
+    use crate::resource::issuer::Surroundings;
     use crate::resource::{CacheLimits, Facts, NotActive, Unavailable, Validator};
-    use crate::types::Timestamp;
+    use crate::types::{SystemClock, Timestamp};
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use std::sync::Arc;
@@ -158,9 +237,18 @@ mod tests {
             .map(|(url, prefix)| {
                 let mut issuer = Issuer::custom(url, Nobody);
                 issuer.prefix = prefix.map(str::to_owned);
-                Arc::new(issuer.into_source(CacheLimits::new()).unwrap())
+                let source = issuer.into_source(CacheLimits::new(), &surroundings());
+                Arc::new(source.unwrap())
             })
             .collect()
+    }
+
+    fn surroundings() -> Surroundings {
+        Surroundings {
+            clock: Arc::new(SystemClock),
+            #[cfg(any(feature = "jwks", feature = "introspection"))]
+            http: crate::resource::http_client::Http::new(crate::resource::HttpsClient::new()),
+        }
     }
 
     fn jwt(payload: &str) -> String {

@@ -25,7 +25,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let facts = TokenFacts::builder("https://as.example".parse()?, Subject::new("ada")?, Timestamp::MAX)
-//!     .audience(["https://notes.example".parse()?])
+//!     .audience(["https://notes.example"])
 //!     .scope("notes:read".parse()?)
 //!     .build();
 //! let api = ResourceServer::builder("https://notes.example")
@@ -57,6 +57,8 @@ mod count;
 #[cfg(feature = "axum")]
 mod extract;
 mod future;
+#[cfg(any(feature = "jwks", feature = "introspection"))]
+mod http_client;
 #[cfg(feature = "server")]
 mod in_process;
 mod issuer;
@@ -79,6 +81,8 @@ pub use config::{ConfigError, ResourceServerBuilder};
 #[cfg(feature = "axum")]
 pub use extract::AccessTokenRejection;
 pub use future::ResponseFuture;
+#[cfg(any(feature = "jwks", feature = "introspection"))]
+pub use http_client::{HttpClient, HttpsClient};
 pub use issuer::Issuer;
 pub use layer::{Bearer, BearerLayer};
 pub use metadata::MetadataService;
@@ -87,7 +91,7 @@ pub use validator::{Facts, NotActive, TokenFacts, TokenFactsBuilder, Unavailable
 
 use crate::protocol::bearer::Challenges;
 use crate::protocol::protected_resource::Document;
-use crate::types::{Body, Clock, ResourceUri, ScopeToken, Timestamp};
+use crate::types::{Audience, Body, Clock, ResourceUri, ScopeToken, Timestamp};
 use issuer::Source;
 use validator::BoxFuture;
 
@@ -100,6 +104,8 @@ struct Inner {
     metadata_url: String,
     realm: Option<String>,
     sources: Vec<Arc<Source>>,
+    /// Whom a token must be meant for, one of them: the resource, and what else issuers call it.
+    audiences: Vec<Audience>,
     /// A token with the first scope may do what the second allows.
     implications: Vec<(ScopeToken, ScopeToken)>,
     challenges: Challenges,
@@ -229,7 +235,7 @@ impl ResourceServer {
     /// Facts become a verdict.
     fn judge(&self, source: &Source, facts: Facts, now: Timestamp) -> Verdict {
         let refused = match facts {
-            Ok(facts) => match policy::check(&facts, &source.url, &self.0.resource, now) {
+            Ok(facts) => match policy::check(&facts, &self.demands(source), now) {
                 Ok(()) => return Ok(AccessToken::new(facts, self.clone())),
                 Err(reason) => reason,
             },
@@ -237,6 +243,15 @@ impl ResourceServer {
         };
         tracing::debug!(error = "invalid_token", reason = refused, "token refused");
         Err(Refusal::InvalidToken)
+    }
+
+    /// What is asked of every token of this issuer.
+    fn demands<'a>(&'a self, source: &'a Source) -> policy::Demands<'a> {
+        policy::Demands {
+            issuer: &source.url,
+            audiences: &self.0.audiences,
+            leeway: source.leeway,
+        }
     }
 
     fn is(&self, other: &Self) -> bool {

@@ -1,22 +1,33 @@
 //! What is checked on every request, warm or cold. Here alone do facts become a yes or a no.
 
+use std::time::Duration;
+
 use super::validator::TokenFacts;
-use crate::types::{IssuerUrl, ResourceUri, Timestamp};
+use crate::types::{Audience, IssuerUrl, Timestamp};
+
+/// What a resource asks of the tokens of one issuer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Demands<'a> {
+    pub(crate) issuer: &'a IssuerUrl,
+    /// One of these is enough.
+    pub(crate) audiences: &'a [Audience],
+    pub(crate) leeway: Duration,
+}
 
 /// Whether the facts open this resource now, or else why not, for the log. Allocates nothing.
 pub(crate) fn check(
     facts: &TokenFacts,
-    issuer: &IssuerUrl,
-    resource: &ResourceUri,
+    demands: &Demands<'_>,
     now: Timestamp,
 ) -> Result<(), &'static str> {
-    if facts.issuer != *issuer {
+    if facts.issuer != *demands.issuer {
         return Err("issued by another issuer"); // RFC 9068 §4, RFC 7662 §4
     }
-    if !facts.audience.contains(resource) {
+    let is_meant = |audience: &Audience| facts.audience.contains(audience);
+    if !demands.audiences.iter().any(is_meant) {
         return Err("meant for another resource"); // RFC 9068 §4; RFC 8707 §2
     }
-    if facts.expires_at <= now {
+    if facts.expires_at.saturating_add(demands.leeway) <= now {
         return Err("expired"); // RFC 7519 §4.1.4: "on or after"
     }
     if facts.have_ended() {
@@ -27,9 +38,10 @@ pub(crate) fn check(
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::{Demands, check};
     use crate::resource::{Flag, TokenFacts};
     use crate::types::{IssuerUrl, ResourceUri, Subject, Timestamp};
+    use std::time::Duration;
 
     const NOW: Timestamp = Timestamp::from_secs(1000);
 
@@ -42,12 +54,16 @@ mod tests {
     }
 
     fn verdict(facts: &TokenFacts) -> Result<(), &'static str> {
-        check(
-            facts,
-            &issuer("https://as.example"),
-            &resource("https://api.example"),
-            NOW,
-        )
+        verdict_with(facts, Duration::ZERO)
+    }
+
+    fn verdict_with(facts: &TokenFacts, leeway: Duration) -> Result<(), &'static str> {
+        let demands = Demands {
+            issuer: &issuer("https://as.example"),
+            audiences: &[resource("https://api.example").into(), "ledger".into()],
+            leeway,
+        };
+        check(facts, &demands, NOW)
     }
 
     fn facts(issuer_url: &str, audience: &[&str], expires_at: u64) -> TokenFacts {
@@ -92,6 +108,38 @@ mod tests {
         assert_eq!(at(1001), Ok(()));
         assert_eq!(at(1000), Err("expired"));
         assert_eq!(at(999), Err("expired"));
+    }
+
+    #[test]
+    fn a_leeway_lets_a_token_live_so_much_longer_and_not_a_second_more() {
+        let at = |secs| {
+            let facts = facts("https://as.example", &["https://api.example"], secs);
+            verdict_with(&facts, Duration::from_secs(30))
+        };
+        assert_eq!(at(971), Ok(()));
+        assert_eq!(at(970), Err("expired"));
+    }
+
+    // req: tol-aud-1
+    #[test]
+    fn rfc9068_4_one_of_the_audiences_is_enough_and_a_part_of_one_is_not() {
+        let named = |name: &str| {
+            let subject = Subject::new("ada").unwrap();
+            let facts = TokenFacts::builder(issuer("https://as.example"), subject, Timestamp::MAX);
+            verdict(&facts.audience([name]).build())
+        };
+        assert_eq!(named("ledger"), Ok(()));
+        assert_eq!(named("https://api.example"), Ok(()));
+        for other in [
+            "ledge",
+            "ledgers",
+            "Ledger",
+            "",
+            "https://api.example.evil.test",
+            "https://api.example/a",
+        ] {
+            assert!(named(other).is_err(), "{other}");
+        }
     }
 
     #[test]

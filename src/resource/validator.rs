@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::protocol::bearer::{BearerToken, OwnedToken};
-use crate::types::{Claims, ClientId, Flag, IssuerUrl, ResourceUri, Scope, Subject, Timestamp};
+use crate::types::{Audience, Claims, ClientId, Flag, IssuerUrl, Scope, Subject, Timestamp};
 
 /// One issuer's way to tell what is known about a token.
 ///
@@ -78,7 +78,7 @@ pub struct TokenFacts {
     pub(crate) expires_at: Timestamp,
     pub(crate) client_id: Option<ClientId>,
     pub(crate) scope: Scope,
-    pub(crate) audience: Vec<ResourceUri>,
+    pub(crate) audience: Vec<Audience>,
     pub(crate) issued_at: Option<Timestamp>,
     pub(crate) jti: Option<String>,
     pub(crate) claims: Claims,
@@ -131,7 +131,7 @@ impl TokenFacts {
         let audience: usize = self
             .audience
             .iter()
-            .map(|resource| 128 + 2 * resource.as_str().len())
+            .map(|audience| 128 + 2 * audience.as_str().len())
             .sum();
         let claims: usize = self
             .claims
@@ -175,11 +175,9 @@ impl TokenFactsBuilder {
         self
     }
 
-    /// The resources the token is meant for. Default: none, and then every resource refuses it.
-    ///
-    /// Audiences that are not absolute URIs are left out: they never name a resource of RFC 8707.
-    pub fn audience(mut self, audience: impl IntoIterator<Item = ResourceUri>) -> Self {
-        self.facts.audience = audience.into_iter().collect();
+    /// Whom the token is meant for: resources, or names of the issuer's. Default: nobody, and then every resource refuses it.
+    pub fn audience(mut self, audience: impl IntoIterator<Item = impl Into<Audience>>) -> Self {
+        self.facts.audience = audience.into_iter().map(Into::into).collect();
         self
     }
 

@@ -1,5 +1,7 @@
 //! The words of the standards. A value that exists is valid.
 
+#[cfg(feature = "resource")]
+mod audience;
 #[cfg(any(feature = "server", feature = "resource"))]
 mod body;
 mod claims;
@@ -9,6 +11,8 @@ mod client_id;
 #[cfg(feature = "server")]
 mod client_secret;
 mod clock;
+#[cfg(any(feature = "jwks", feature = "introspection"))]
+mod endpoint_url;
 mod flag;
 #[cfg(feature = "server")]
 mod grant_type;
@@ -29,6 +33,8 @@ mod subject;
 #[cfg(feature = "server")]
 pub(crate) mod record;
 
+#[cfg(feature = "resource")]
+pub use audience::Audience;
 #[cfg(any(feature = "server", feature = "resource"))]
 pub use body::{Body, Nothing};
 pub use claims::{Claims, InvalidClaims};
@@ -42,6 +48,8 @@ pub use clock::ManualClock;
 #[cfg(feature = "server")]
 pub(crate) use clock::Stopwatch;
 pub use clock::{Clock, SystemClock, Timestamp};
+#[cfg(any(feature = "jwks", feature = "introspection"))]
+pub use endpoint_url::{EndpointUrl, InvalidEndpointUrl};
 pub use flag::Flag;
 #[cfg(feature = "server")]
 pub use grant_type::{GrantType, UnknownGrantType};

@@ -237,7 +237,7 @@ async fn the_facts_are_those_of_the_grant() {
         assert_eq!(facts.owner().map(Subject::as_str), Some("alice"));
         assert_eq!(facts.client_id().map(|id| id.as_str()), Some("app"));
         assert_eq!(facts.scope().to_string(), "ledger.read ledger.write");
-        assert_eq!(facts.audience(), [LEDGER.parse().unwrap()]);
+        assert_eq!(facts.audience(), [LEDGER.into()]);
         assert_eq!(facts.issuer().as_str(), ISSUER);
         assert_eq!(facts.issued_at(), Some(NOW));
         assert_eq!(
