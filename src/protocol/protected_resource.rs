@@ -33,19 +33,18 @@ impl ProtectedResourceMetadata<'_> {
     /// The document at the resource's own well-known path (RFC 9728 §3.1).
     pub(crate) fn document(&self) -> Result<Document, serde_json::Error> {
         let url = self.resource.metadata_url().unwrap_or_default();
-        Ok(Document::new(
-            self.resource.well_known_path(),
-            url.split_once('?').map(|(_, query)| query.to_owned()),
-            serde_json::to_vec(self)?,
-        ))
+        let place = Place {
+            path: self.resource.well_known_path(),
+            query: url.split_once('?').map(|(_, query)| query.to_owned()),
+        };
+        Ok(Document::new(place, serde_json::to_vec(self)?))
     }
 }
 
 /// A public JSON document that anybody may read, from any origin, and keep for a while.
 #[derive(Debug, Clone)]
 pub(crate) struct Document {
-    path: String,
-    query: Option<String>,
+    place: Place,
     json: Bytes,
     etag: HeaderValue,
     length: HeaderValue,
@@ -53,12 +52,32 @@ pub(crate) struct Document {
     cache_control: HeaderValue,
 }
 
+/// Where a document stands.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Place {
+    path: String,
+    query: Option<String>,
+}
+
+impl Place {
+    /// A place without a query.
+    #[cfg(feature = "server")]
+    pub(crate) const fn path(path: String) -> Self {
+        Self { path, query: None }
+    }
+
+    /// Whether that is this target. Only a document with a query of its own asks for one.
+    pub(crate) fn is(&self, target: &Uri) -> bool {
+        target.path() == self.path
+            && (self.query.is_none() || target.query() == self.query.as_deref())
+    }
+}
+
 impl Document {
-    pub(crate) fn new(path: String, query: Option<String>, json: Vec<u8>) -> Self {
+    pub(crate) fn new(place: Place, json: Vec<u8>) -> Self {
         let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(Sha256::digest(&json)));
         Self {
-            path,
-            query,
+            place,
             // base64url and quotes are always a header value.
             etag: HeaderValue::try_from(tag).unwrap_or_else(|_| HeaderValue::from_static("\"\"")),
             length: HeaderValue::from(json.len()),
@@ -74,14 +93,13 @@ impl Document {
         Self {
             media_type: HeaderValue::from_static("application/jwk-set+json"),
             cache_control: HeaderValue::from_static("public, max-age=900"),
-            ..Self::new(String::new(), None, json)
+            ..Self::new(Place::default(), json)
         }
     }
 
-    /// Whether it stands at this target. Only a document with a query of its own asks for one.
-    pub(crate) fn is_at(&self, target: &Uri) -> bool {
-        target.path() == self.path
-            && (self.query.is_none() || target.query() == self.query.as_deref())
+    /// Where it stands.
+    pub(crate) const fn place(&self) -> &Place {
+        &self.place
     }
 
     /// The answer to a request for it: GET, HEAD, a browser's OPTIONS; nothing else (RFC 9728 §3.1).

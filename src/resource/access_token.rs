@@ -101,12 +101,12 @@ impl AccessToken {
     pub fn is_live(&self) -> bool {
         let server = &self.server.0;
         let now = server.clock.now();
-        let mut sources = server.sources.iter();
-        sources
-            .find(|source| source.url == self.facts.issuer)
-            .is_some_and(|source| {
-                policy::check(&self.facts, &self.server.demands(source), now).is_ok()
-            })
+        let issuers = server.issuers.load();
+        let mut sources = issuers.sources.iter();
+        let source = sources.find(|source| *source.url() == self.facts.issuer);
+        source.is_some_and(|source| {
+            policy::check(&self.facts, &self.server.demands(&source.trusted), now).is_ok()
+        })
     }
 
     /// Whether this resource server, and no other one of the process, found it good.

@@ -1,16 +1,16 @@
 //! Facts, kept until they expire: one cache for each issuer.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use moka::Equivalent;
 use moka::sync::Cache;
-use subtle::{Choice, ConstantTimeEq as _};
-use zeroize::Zeroizing;
 
-use super::validator::{BoxFuture, DynValidator, Facts, TokenFacts, Unavailable};
-use crate::protocol::bearer::{BearerToken, OwnedToken};
+use super::issuer::Trusted;
+use super::known::{Known, Presented, TokenDigest};
+use super::validator::{NotActive, TokenFacts};
 use crate::types::Timestamp;
 
 /// How long and how much each issuer's cache keeps.
@@ -18,15 +18,17 @@ use crate::types::Timestamp;
 #[must_use]
 pub struct CacheLimits {
     ttl: Duration,
+    negative_ttl: Duration,
     entries: u64,
     bytes: u64,
 }
 
 impl CacheLimits {
-    /// The defaults: 60 seconds, 10,000 tokens, 64 MiB.
+    /// The defaults: 60 seconds, 10 for tokens that are not active, 10,000 tokens, 64 MiB.
     pub const fn new() -> Self {
         Self {
             ttl: Duration::from_secs(60),
+            negative_ttl: Duration::from_secs(10),
             entries: 10_000,
             bytes: 64 * 1024 * 1024,
         }
@@ -36,6 +38,13 @@ impl CacheLimits {
     /// 60 s. It bounds how long a revocation elsewhere goes unnoticed; zero asks every time.
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
+        self
+    }
+
+    /// How long it is believed that a token is *not* active, in whole seconds, and never longer than `ttl`. Default: 10 s. It bounds
+    /// how long a token that becomes good only now goes on being refused; zero asks every time.
+    pub const fn negative_ttl(mut self, ttl: Duration) -> Self {
+        self.negative_ttl = ttl;
         self
     }
 
@@ -62,20 +71,27 @@ impl Default for CacheLimits {
     }
 }
 
-/// Facts by token. A hit proves the whole token: a randomly keyed hash finds the entry, a constant-time comparison confirms it.
+/// Facts by token. A hit proves the whole token: a randomly keyed hash finds the entry, a comparison in constant time confirms it.
 ///
-/// Only facts of live tokens are kept; errors and refusals never are.
+/// Facts of live tokens, and apart from them, for a shorter time, what is known not to be one. Errors are never kept.
 pub(crate) struct FactsCache {
-    entries: Cache<Key, Entry>,
-    ttl: Duration,
+    live: Cache<Key, Arc<Known>, AsHashed>,
+    not_active: Cache<TokenDigest, Refused>,
+    /// Until when any of `not_active` is believed: mostly there is none, and then no digest need be made to look.
+    refused_until: AtomicU64,
+    limits: CacheLimits,
 }
 
-#[derive(Clone)]
-struct Entry {
-    facts: Arc<TokenFacts>,
-    /// Judged by our clock at each hit: the cache's own clock only frees memory.
-    fresh_until: Timestamp,
+#[derive(Debug, Clone, Copy)]
+struct Refused {
+    why: NotActive,
+    until: Timestamp,
+    /// The generation of what it was judged by.
+    generation: u64,
 }
+
+/// How many tokens are known not to be active, at most: 10,000 of about 200 bytes. They displace each other and no live one.
+const MOST_REFUSED: u64 = 10_000;
 
 impl FactsCache {
     pub(crate) fn new(limits: CacheLimits) -> Self {
@@ -85,43 +101,108 @@ impl FactsCache {
             .checked_div(limits.entries)
             .unwrap_or(limits.bytes);
         let least = u32::try_from(least).unwrap_or(u32::MAX);
-        let weigh = move |key: &Key, entry: &Entry| {
-            let bytes = 256 + key.0.len() + entry.facts.weight();
+        let weigh = move |_: &Key, known: &Arc<Known>| {
+            let bytes = OVERHEAD + known.weight();
             u32::try_from(bytes).unwrap_or(u32::MAX).max(least)
         };
         let capacity = if limits.entries == 0 { 0 } else { limits.bytes };
         Self {
-            entries: Cache::builder()
+            live: Cache::builder()
                 .max_capacity(capacity)
                 .weigher(weigh)
                 .time_to_live(limits.ttl)
+                .build_with_hasher(AsHashed),
+            not_active: Cache::builder()
+                .max_capacity(MOST_REFUSED)
+                .time_to_live(limits.negative_ttl)
                 .build(),
-            ttl: limits.ttl,
+            refused_until: AtomicU64::new(0),
+            limits,
         }
     }
 
-    /// The facts, if they are still fresh and nothing that they rest on has changed. Allocates nothing.
-    pub(crate) fn get(&self, token: BearerToken<'_>, now: Timestamp) -> Option<Arc<TokenFacts>> {
-        let entry = self.entries.get(&Lookup(token.expose()))?;
-        // A flag ends the facts and not always the token: a feed that lost something raises all of them. Its issuer is asked anew.
-        (now < entry.fresh_until && !entry.facts.have_ended()).then_some(entry.facts)
+    /// The token, if it is known and its facts are still fresh. Allocates nothing.
+    pub(crate) fn get(&self, token: &Presented<'_>, now: Timestamp) -> Option<Arc<Known>> {
+        let known = self.live.get(token)?;
+        known.is_fresh(now).then_some(known)
     }
 
     /// Keeps the facts for `min(ttl, exp − now)`; `now` is when the issuer was asked.
-    pub(crate) fn insert(&self, token: BearerToken<'_>, facts: Arc<TokenFacts>, now: Timestamp) {
-        let fresh_until = now.saturating_add(self.ttl).min(facts.expires_at);
-        if now < fresh_until {
-            let key = Key(Zeroizing::new(token.expose().into()));
-            self.entries.insert(key, Entry { facts, fresh_until });
+    pub(crate) fn insert(
+        &self,
+        token: &Presented<'_>,
+        (facts, trusted): (&Arc<TokenFacts>, &Arc<Trusted>),
+        now: Timestamp,
+    ) -> Option<Arc<Known>> {
+        let dies_at = facts.expires_at.saturating_add(trusted.leeway);
+        let fresh_until = now.saturating_add(self.limits.ttl).min(dies_at);
+        if now >= fresh_until || self.limits.entries == 0 {
+            return None;
         }
+        let (facts, trusted) = (Arc::clone(facts), Arc::clone(trusted));
+        let known = Arc::new(Known::new(token, facts, trusted, fresh_until));
+        self.live
+            .insert(Key(Arc::clone(&known)), Arc::clone(&known));
+        Some(known)
+    }
+
+    /// Whether any token is known not to be active, so that looking for one can be of use.
+    pub(crate) fn knows_refused(&self, now: Timestamp) -> bool {
+        now.as_secs() < self.refused_until.load(Ordering::Acquire)
+    }
+
+    /// Why the token is not active, if that is known by this generation of keys.
+    pub(crate) fn refused(
+        &self,
+        token: TokenDigest,
+        generation: u64,
+        now: Timestamp,
+    ) -> Option<NotActive> {
+        let refused = self.not_active.get(&token)?;
+        (now < refused.until && refused.generation == generation).then_some(refused.why)
+    }
+
+    /// Remembers for a little while that the token is not active.
+    pub(crate) fn refuse(
+        &self,
+        token: TokenDigest,
+        why: NotActive,
+        generation: u64,
+        now: Timestamp,
+    ) {
+        let ttl = self.limits.negative_ttl.min(self.limits.ttl);
+        let until = now.saturating_add(ttl);
+        if now < until {
+            let refused = Refused {
+                why,
+                until,
+                generation,
+            };
+            self.not_active.insert(token, refused);
+            self.refused_until
+                .fetch_max(until.as_secs(), Ordering::AcqRel);
+        }
+    }
+
+    /// Ends the entries that are meant, and all that is known of tokens that are not active.
+    pub(crate) fn end(&self, is_meant: impl Fn(&Known) -> bool) {
+        for (_, known) in &self.live {
+            if is_meant(&known) {
+                known.end();
+            }
+        }
+        self.not_active.invalidate_all();
     }
 }
 
-struct Key(Zeroizing<Box<str>>);
+/// About what an entry takes besides the token and its facts.
+const OVERHEAD: usize = 256;
+
+struct Key(Arc<Known>);
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        Lookup(&self.0).equivalent(other)
+        self.0.is_of_the_token_of(&other.0)
     }
 }
 
@@ -129,142 +210,166 @@ impl Eq for Key {}
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Lookup(&self.0).hash(state);
+        state.write_u64(self.0.hash());
     }
 }
 
-/// A key that is only looked for: nothing is copied.
-#[derive(Hash)]
-struct Lookup<'a>(&'a str);
-
-impl Equivalent<Key> for Lookup<'_> {
+impl Equivalent<Key> for Presented<'_> {
     fn equivalent(&self, key: &Key) -> bool {
-        same(self.0.as_bytes(), key.0.as_bytes())
+        self.is(&key.0)
     }
 }
 
-/// Whether two texts are the same, in a time that tells nothing but their lengths. Eight bytes at a time: it is done at every hit.
-fn same(left: &[u8], right: &[u8]) -> bool {
-    if left.len() != right.len() {
-        return false;
-    }
-    let (left, left_rest) = left.as_chunks();
-    let (right, right_rest) = right.as_chunks();
-    let words = left.iter().zip(right);
-    let words = words.fold(Choice::from(1), |same, (left, right)| {
-        same & u64::from_ne_bytes(*left).ct_eq(&u64::from_ne_bytes(*right))
-    });
-    (words & left_rest.ct_eq(right_rest)).into()
-}
+/// A hash that was made already, of the whole token and with a random key.
+#[derive(Debug, Clone, Copy, Default)]
+struct AsHashed;
 
-/// A validator whose answers are kept.
-pub(crate) struct Cached {
-    inner: Arc<dyn DynValidator>,
-    cache: FactsCache,
-}
+#[derive(Debug, Default)]
+struct Hashed(u64);
 
-impl Cached {
-    pub(crate) fn new(inner: Arc<dyn DynValidator>, limits: CacheLimits) -> Self {
-        Self {
-            inner,
-            cache: FactsCache::new(limits),
-        }
+impl BuildHasher for AsHashed {
+    type Hasher = Hashed;
+
+    fn build_hasher(&self) -> Hashed {
+        Hashed::default()
     }
 }
 
-impl DynValidator for Cached {
-    fn validate_now(&self, token: BearerToken<'_>, now: Timestamp) -> Option<Facts> {
-        match self.cache.get(token, now) {
-            Some(facts) => Some(Ok(facts)),
-            None => self.inner.validate_now(token, now),
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Nobody hashes anything but a hash here; whoever does gets a bad one and no wrong answer.
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
         }
     }
 
-    fn validate(
-        self: Arc<Self>,
-        token: OwnedToken,
-        now: Timestamp,
-    ) -> BoxFuture<Result<Facts, Unavailable>> {
-        Box::pin(async move {
-            let facts = Arc::clone(&self.inner).validate(token.clone(), now).await?;
-            if let Ok(facts) = &facts {
-                self.cache.insert(token.as_bearer(), Arc::clone(facts), now);
-            }
-            Ok(facts)
-        })
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CacheLimits, FactsCache, same};
-    use crate::protocol::bearer::BearerToken;
-    use crate::resource::TokenFacts;
+    use super::{CacheLimits, FactsCache};
+    use crate::resource::issuer::Trusted;
+    use crate::resource::known::{Keep, Recogniser};
+    use crate::resource::{NotActive, TokenFacts};
     use crate::types::{Subject, Timestamp};
     use std::sync::Arc;
     use std::time::Duration;
 
-    fn token(text: &str) -> BearerToken<'_> {
-        text.try_into().unwrap()
+    struct World {
+        recogniser: Recogniser,
+        cache: FactsCache,
+        trusted: Arc<Trusted>,
+    }
+
+    fn world(limits: CacheLimits) -> World {
+        World {
+            recogniser: Recogniser::new(Keep::Token).unwrap(),
+            cache: FactsCache::new(limits),
+            trusted: Arc::new(Trusted::new("https://as.example".parse().unwrap())),
+        }
+    }
+
+    impl World {
+        fn insert(&self, text: &str, expires_at: u64, now: u64) {
+            let (issuer, subject) = (self.trusted.url.clone(), Subject::new("ada").unwrap());
+            let facts = Arc::new(TokenFacts::builder(issuer, subject, at(expires_at)).build());
+            let token = self.recogniser.present(text.try_into().unwrap());
+            let _known = self.cache.insert(&token, (&facts, &self.trusted), at(now));
+        }
+
+        fn has(&self, text: &str, now: u64) -> bool {
+            let token = self.recogniser.present(text.try_into().unwrap());
+            self.cache.get(&token, at(now)).is_some()
+        }
+
+        fn refuse(&self, text: &str, generation: u64, now: u64) {
+            let token = self.recogniser.digest(text.try_into().unwrap());
+            let why = NotActive::because("unknown");
+            self.cache.refuse(token, why, generation, at(now));
+        }
+
+        fn refuses(&self, text: &str, generation: u64, now: u64) -> bool {
+            let token = self.recogniser.digest(text.try_into().unwrap());
+            self.cache.knows_refused(at(now))
+                && self.cache.refused(token, generation, at(now)).is_some()
+        }
     }
 
     fn at(secs: u64) -> Timestamp {
         Timestamp::from_secs(secs)
     }
 
-    fn facts(expires_at: u64) -> Arc<TokenFacts> {
-        let issuer = "https://as.example".parse().unwrap();
-        let facts = TokenFacts::builder(issuer, Subject::new("ada").unwrap(), at(expires_at));
-        Arc::new(facts.build())
-    }
-
     #[test]
     fn facts_are_fresh_for_the_ttl_and_never_beyond_expiry() {
-        let cache = FactsCache::new(CacheLimits::new());
-        cache.insert(token("long"), facts(5000), at(1000));
-        cache.insert(token("short"), facts(1010), at(1000));
-        cache.insert(token("gone"), facts(1000), at(1000));
-        assert!(cache.get(token("long"), at(1059)).is_some());
-        assert!(cache.get(token("long"), at(1060)).is_none());
-        assert!(cache.get(token("short"), at(1009)).is_some());
-        assert!(cache.get(token("short"), at(1010)).is_none());
-        assert!(cache.get(token("gone"), at(1000)).is_none());
+        let world = world(CacheLimits::new());
+        world.insert("long", 5000, 1000);
+        world.insert("short", 1010, 1000);
+        world.insert("gone", 1000, 1000);
+        assert!(world.has("long", 1059));
+        assert!(!world.has("long", 1060));
+        assert!(world.has("short", 1009));
+        assert!(!world.has("short", 1010));
+        assert!(!world.has("gone", 1000));
     }
 
     #[test]
-    fn a_hit_proves_the_whole_token() {
-        let cache = FactsCache::new(CacheLimits::new());
-        cache.insert(token("abcdef"), facts(5000), at(1000));
+    fn v25_a_hit_proves_the_whole_token() {
+        let world = world(CacheLimits::new());
+        world.insert("abcdef", 5000, 1000);
         for other in ["abcdeg", "abcde", "abcdef=", "bbcdef", "ABCDEF"] {
-            assert!(cache.get(token(other), at(1000)).is_none(), "{other}");
+            assert!(!world.has(other, 1000), "{other}");
         }
-        assert!(cache.get(token("abcdef"), at(1000)).is_some());
+        assert!(world.has("abcdef", 1000));
+    }
+
+    // req: 7662-PROJ-3
+    #[test]
+    fn rfc7662_what_is_not_active_is_remembered_shortly_and_by_its_keys() {
+        let world = world(CacheLimits::new());
+        assert!(!world.refuses("bad", 1, 1000));
+        world.refuse("bad", 1, 1000);
+        assert!(world.refuses("bad", 1, 1009));
+        assert!(!world.refuses("bad", 1, 1010));
+        assert!(
+            !world.refuses("bad", 2, 1009),
+            "by other keys it may be good"
+        );
+        assert!(!world.refuses("other", 1, 1000));
+        world.cache.end(|_| false);
+        assert!(!world.refuses("bad", 1, 1000));
+        let never = self::world(CacheLimits::new().ttl(Duration::ZERO));
+        never.refuse("bad", 1, 1000);
+        assert!(!never.refuses("bad", 1, 1000));
     }
 
     #[test]
-    fn every_byte_counts_wherever_it_stands() {
-        for length in 0..40 {
-            let text = vec![b'a'; length];
-            assert!(same(&text, &text.clone()));
-            assert!(!same(&text, &vec![b'a'; length + 1]));
-            for place in 0..length {
-                let mut other = text.clone();
-                other[place] ^= 1;
-                assert!(!same(&text, &other), "{place} of {length}");
-            }
+    fn v26_what_is_not_active_displaces_no_live_token() {
+        let world = world(CacheLimits::new());
+        world.insert("good", 5000, 1000);
+        for number in 0..30_000 {
+            world.refuse(&format!("bad{number}"), 1, 1000);
         }
+        world.cache.not_active.run_pending_tasks();
+        assert!(world.cache.not_active.entry_count() <= super::MOST_REFUSED);
+        assert!(world.has("good", 1000));
     }
 
     #[test]
     fn the_cache_is_bounded_by_count_and_by_weight() {
         let kept = |limits, length: usize| {
-            let cache = FactsCache::new(limits);
+            let world = world(limits);
             for number in 0..200 {
-                let text = format!("{number:0>length$}");
-                cache.insert(token(&text), facts(5000), at(1000));
+                world.insert(&format!("{number:0>length$}"), 5000, 1000);
             }
-            cache.entries.run_pending_tasks();
-            cache.entries.entry_count()
+            world.cache.live.run_pending_tasks();
+            world.cache.live.entry_count()
         };
         assert!(kept(CacheLimits::new().entries(50), 8) <= 50);
         assert!(kept(CacheLimits::new().bytes(100_000), 8000) <= 12);

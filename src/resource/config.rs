@@ -1,15 +1,21 @@
 //! The settings of a resource server.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
 
 use super::cache::CacheLimits;
+use super::hot_table::HotTable;
 #[cfg(any(feature = "jwks", feature = "introspection"))]
 use super::http_client::Http;
 use super::issuer::{Issuer, Surroundings};
+use super::issuers::Constants;
+use super::known::{Keep, Recogniser};
+use super::revocation::Revocations;
 use super::{Inner, ResourceServer};
 use crate::protocol::bearer::Challenges;
-use crate::protocol::protected_resource::ProtectedResourceMetadata;
 use crate::types::{
     Audience, Clock, InvalidIssuerUrl, InvalidScope, IssuerUrl, ResourceUri, Scope, ScopeToken,
     SystemClock,
@@ -30,6 +36,8 @@ pub struct ResourceServerBuilder {
     #[cfg(any(feature = "jwks", feature = "introspection"))]
     http: Option<Http>,
     audiences: Vec<Audience>,
+    keep: Keep,
+    revocations_kept: Duration,
 }
 
 impl ResourceServerBuilder {
@@ -47,6 +55,8 @@ impl ResourceServerBuilder {
             #[cfg(any(feature = "jwks", feature = "introspection"))]
             http: None,
             audiences: Vec::new(),
+            keep: Keep::Token,
+            revocations_kept: Duration::from_secs(24 * 60 * 60),
         }
     }
 
@@ -111,6 +121,20 @@ impl ResourceServerBuilder {
         self
     }
 
+    /// Keeps no token in memory, only keyed digests (SHA-256) of those that are known: for those who must. A warm check takes longer, by the
+    /// time of a SHA-256 of the whole token. Default: known tokens stay in memory, since their holders send them with every request anyway.
+    pub const fn cache_by_digest(mut self) -> Self {
+        self.keep = Keep::Digest;
+        self
+    }
+
+    /// For how long a token that was [revoked](ResourceServer::revoke) here goes on being refused, in whole seconds. Default: 24 hours. It
+    /// should be longer than any token of the issuers lives.
+    pub const fn revocations_kept(mut self, time: Duration) -> Self {
+        self.revocations_kept = time;
+        self
+    }
+
     /// Where time comes from. Default: [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -127,30 +151,6 @@ impl ResourceServerBuilder {
         if metadata_url.contains('?') {
             tracing::warn!(%resource, "a resource identifier with a query is hard to discover (RFC 9728 §1.2)");
         }
-        if self.issuers.is_empty() {
-            return Err(ConfigError::NoIssuer);
-        }
-        let surroundings = Surroundings {
-            clock: Arc::clone(&self.clock),
-            #[cfg(any(feature = "jwks", feature = "introspection"))]
-            http: self
-                .http
-                .unwrap_or_else(|| Http::new(super::HttpsClient::new())),
-        };
-        let mut sources = Vec::new();
-        for issuer in self.issuers {
-            sources.push(Arc::new(issuer.into_source(self.cache, &surroundings)?));
-        }
-        let mut audiences = self.audiences;
-        audiences.insert(0, resource.clone().into());
-        let issuers: Vec<IssuerUrl> = sources.iter().map(|source| source.url.clone()).collect();
-        if issuers
-            .iter()
-            .enumerate()
-            .any(|(place, url)| issuers.iter().take(place).any(|earlier| earlier == url))
-        {
-            return Err(ConfigError::SameIssuerTwice);
-        }
         let scopes_supported = scope_tokens(&self.scopes_supported)
             .map_err(|_| ConfigError::Scope("scopes_supported"))?;
         if scopes_supported
@@ -166,26 +166,42 @@ impl ResourceServerBuilder {
                 .collect(),
             None => scopes_supported.iter().cloned().collect(),
         };
-        let document = ProtectedResourceMetadata {
-            resource: &resource,
-            authorization_servers: &issuers,
-            scopes_supported: &scopes_supported,
-            bearer_methods_supported: &["header"],
-            resource_name: self.resource_name.as_deref(),
-        }
-        .document()
-        .map_err(|_| ConfigError::Resource)?;
+        let surroundings = Surroundings {
+            clock: Arc::clone(&self.clock),
+            #[cfg(any(feature = "jwks", feature = "introspection"))]
+            http: self
+                .http
+                .unwrap_or_else(|| Http::new(super::HttpsClient::new())),
+        };
+        let constants = Constants {
+            resource: resource.clone(),
+            scopes_supported,
+            resource_name: self.resource_name,
+            limits: self.cache,
+            surroundings,
+        };
+        let sources = self.issuers.into_iter();
+        let sources: Result<Vec<_>, _> = sources.map(|issuer| constants.source(issuer)).collect();
+        let issuers = constants.issuers(sources?)?;
+        let mut audiences = self.audiences;
+        audiences.insert(0, resource.into());
+        let recogniser =
+            Recogniser::new(self.keep).map_err(|_| ConfigError::RandomnessUnavailable)?;
         let challenges = Challenges::new(self.realm.as_deref(), &challenge_scope, &metadata_url)
             .map_err(|_| ConfigError::Realm)?;
         Ok(ResourceServer(Arc::new(Inner {
-            resource,
             metadata_url,
             realm: self.realm,
-            sources,
+            place: issuers.document.place().clone(),
+            issuers: ArcSwap::from_pointee(issuers),
+            changing: Mutex::new(()),
+            constants,
             audiences,
             implications: implications(&self.implications)?,
             challenges,
-            document,
+            recogniser,
+            hot: HotTable::new(),
+            revocations: Revocations::new(self.revocations_kept),
             clock: self.clock,
         })))
     }
@@ -270,6 +286,9 @@ pub enum ConfigError {
     /// There is no certificate in the PEM of certificate authorities, or one that cannot be read.
     #[error("root_certificates: no certificate in PEM")]
     Certificate,
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes")]
+    RandomnessUnavailable,
     /// The realm has characters that RFC 6750 §3 keeps out of challenges.
     #[error("realm: only printable ASCII without quotes and backslashes")]
     Realm,

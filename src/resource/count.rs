@@ -1,6 +1,7 @@
 //! How many checks ended how (feature `metrics`, and nothing without it).
 
-use super::{Refusal, Verdict};
+use super::Refusal;
+use super::check::Verdict;
 
 /// Where the facts of a check came from.
 #[derive(Debug, Clone, Copy)]

@@ -9,9 +9,10 @@ use http::{Method, Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use super::Refusal;
+use super::check::Verdict;
 use super::layer::BearerLayer;
 use super::validator::BoxFuture;
-use super::{Refusal, Verdict};
 use crate::types::Body;
 
 pin_project! {

@@ -19,6 +19,7 @@ impl Issuer {
         Self::custom(server.issuer().as_str(), validator)
             .token_prefix("toa_")
             .cached()
+            .forgets_refusals()
     }
 }
 

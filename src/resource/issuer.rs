@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,7 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
 use super::ConfigError;
-use super::cache::{CacheLimits, Cached};
+use super::cache::{CacheLimits, FactsCache};
+use super::flights::Flights;
 #[cfg(any(feature = "jwks", feature = "introspection"))]
 use super::http_client::Http;
 use super::validator::{DynValidator, Validator};
@@ -28,7 +30,9 @@ pub struct Issuer {
     prefix: Option<String>,
     /// How long facts are kept at most, if at all.
     cached: Option<Duration>,
+    remembers_refusals: bool,
     leeway: Duration,
+    generation: Arc<AtomicU64>,
 }
 
 /// Makes the validator, as soon as it is known for whom.
@@ -92,7 +96,9 @@ impl Issuer {
             tokens,
             prefix: None,
             cached: None,
+            remembers_refusals: true,
             leeway: Duration::ZERO,
+            generation: Arc::default(),
         }
     }
 
@@ -121,22 +127,42 @@ impl Issuer {
         self
     }
 
+    /// Asks again each time about a token that was not active: for issuers who can be asked for next to nothing.
+    #[cfg(feature = "server")]
+    pub(crate) const fn forgets_refusals(mut self) -> Self {
+        self.remembers_refusals = false;
+        self
+    }
+
+    /// Counts up whenever what tokens are judged by has changed: what was refused before is judged again.
+    #[cfg(feature = "jwks")]
+    pub(crate) fn generation(mut self, generation: Arc<AtomicU64>) -> Self {
+        self.generation = generation;
+        self
+    }
+
     pub(crate) fn into_source(
         self,
         limits: CacheLimits,
         surroundings: &Surroundings,
     ) -> Result<Source, ConfigError> {
-        let url = self.url.map_err(ConfigError::Issuer)?;
-        let validator = (self.validator)(surroundings)?;
+        let trusted = Trusted {
+            leeway: self.leeway,
+            ..Trusted::new(self.url.map_err(ConfigError::Issuer)?)
+        };
+        let limits = self.cached.map(|staleness| limits.within(staleness));
+        let limits = limits.map(|limits| match self.remembers_refusals {
+            true => limits,
+            false => limits.negative_ttl(Duration::ZERO),
+        });
         Ok(Source {
-            url,
+            trusted: Arc::new(trusted),
+            validator: (self.validator)(surroundings)?,
+            cache: limits.map(FactsCache::new),
+            flights: Flights::default(),
             prefix: self.prefix,
             tokens: self.tokens,
-            leeway: self.leeway,
-            validator: match self.cached {
-                Some(staleness) => Arc::new(Cached::new(validator, limits.within(staleness))),
-                None => validator,
-            },
+            generation: self.generation,
         })
     }
 }
@@ -150,13 +176,53 @@ impl fmt::Debug for Issuer {
     }
 }
 
+/// An issuer that is trusted, until it is replaced. Facts about its tokens carry it along.
+#[derive(Debug)]
+pub(crate) struct Trusted {
+    pub(crate) url: IssuerUrl,
+    pub(crate) leeway: Duration,
+    is_retired: AtomicBool,
+}
+
+impl Trusted {
+    pub(crate) const fn new(url: IssuerUrl) -> Self {
+        Self {
+            url,
+            leeway: Duration::ZERO,
+            is_retired: AtomicBool::new(false),
+        }
+    }
+
+    /// Ends all that is known of its tokens.
+    pub(crate) fn retire(&self) {
+        self.is_retired.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Acquire)
+    }
+}
+
 /// An issuer as the resource server keeps it.
 pub(crate) struct Source {
-    pub(crate) url: IssuerUrl,
+    pub(crate) trusted: Arc<Trusted>,
     pub(crate) validator: Arc<dyn DynValidator>,
-    pub(crate) leeway: Duration,
+    pub(crate) cache: Option<FactsCache>,
+    pub(crate) flights: Flights,
     prefix: Option<String>,
     tokens: Tokens,
+    generation: Arc<AtomicU64>,
+}
+
+impl Source {
+    pub(crate) fn url(&self) -> &IssuerUrl {
+        &self.trusted.url
+    }
+
+    /// The generation of what its tokens are judged by.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
 }
 
 /// The issuer that a token belongs to, as far as one can tell without checking it. `None`: nobody's.
@@ -174,7 +240,7 @@ pub(crate) fn of_token<'a>(
         let named: Named = serde_json::from_slice(&payload).ok()?;
         return sources
             .iter()
-            .find(|source| source.url.as_str() == named.iss);
+            .find(|source| source.url().as_str() == named.iss);
     }
     let begins = |source: &&Arc<Source>| {
         let prefix = source.prefix.as_deref();
@@ -256,7 +322,7 @@ mod tests {
     }
 
     fn owner<'a>(sources: &'a [Arc<Source>], token: &str) -> Option<&'a str> {
-        of_token(sources, token.try_into().unwrap()).map(|source| source.url.as_str())
+        of_token(sources, token.try_into().unwrap()).map(|source| source.url().as_str())
     }
 
     #[test]

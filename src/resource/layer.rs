@@ -10,9 +10,10 @@ use http::{Method, Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::check::Check;
 use super::count;
 use super::future::{Parked, ResponseFuture, for_method};
-use super::{AccessToken, BearerToken, Check, Refusal, ResourceServer};
+use super::{AccessToken, BearerToken, Refusal, ResourceServer};
 use crate::types::Body;
 
 /// Lets a request through if it carries a good bearer token, and puts an [`AccessToken`] into its extensions.
@@ -119,9 +120,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let document = &self.layer.server.0.document;
-        if document.is_at(request.uri()) {
-            return ResponseFuture::ours(document.answer(&request));
+        let server = &self.layer.server.0;
+        if server.place.is(request.uri()) {
+            return ResponseFuture::ours(server.issuers.load().document.answer(&request));
         }
         let refusal = match BearerToken::from_headers(request.headers()) {
             Ok(Some(token)) => match self.layer.server.check(token) {

@@ -35,6 +35,7 @@ impl<B> Service<Request<B>> for MetadataService {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ready(Ok(self.server.0.document.answer(&request).map(Body::ours)))
+        let issuers = self.server.0.issuers.load();
+        ready(Ok(issuers.document.answer(&request).map(Body::ours)))
     }
 }

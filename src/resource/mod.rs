@@ -52,25 +52,32 @@
 
 mod access_token;
 mod cache;
+mod check;
 mod config;
 mod count;
 #[cfg(feature = "axum")]
 mod extract;
+mod flights;
 mod future;
+mod hot_table;
 #[cfg(any(feature = "jwks", feature = "introspection"))]
 mod http_client;
 #[cfg(feature = "server")]
 mod in_process;
 mod issuer;
+mod issuers;
+mod known;
 mod layer;
 mod metadata;
 mod policy;
+mod revocation;
 mod scope;
 mod validator;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use arc_swap::ArcSwap;
 use http::Response;
 
 pub use crate::protocol::bearer::{BearerToken, InvalidBearerToken, OwnedToken, Refusal};
@@ -86,40 +93,41 @@ pub use http_client::{HttpClient, HttpsClient};
 pub use issuer::Issuer;
 pub use layer::{Bearer, BearerLayer};
 pub use metadata::MetadataService;
+pub use revocation::{TooManyRevocations, WhichTokens};
 pub use scope::{RequireScope, RequireScopeLayer};
 pub use validator::{Facts, NotActive, TokenFacts, TokenFactsBuilder, Unavailable, Validator};
 
 use crate::protocol::bearer::Challenges;
-use crate::protocol::protected_resource::Document;
-use crate::types::{Audience, Body, Clock, ResourceUri, ScopeToken, Timestamp};
-use issuer::Source;
-use validator::BoxFuture;
+use crate::protocol::protected_resource::Place;
+use crate::types::{Audience, Body, Clock, IssuerUrl, ResourceUri, ScopeToken};
+use check::Check;
+use hot_table::HotTable;
+use issuers::{Constants, Issuers};
+use known::{Known, Recogniser};
+use revocation::{Revocations, Which};
 
 /// A protected resource: an API, the issuers whose tokens it takes, and how it answers. Clones are the same one.
 #[derive(Clone)]
 pub struct ResourceServer(Arc<Inner>);
 
 struct Inner {
-    resource: ResourceUri,
     metadata_url: String,
     realm: Option<String>,
-    sources: Vec<Arc<Source>>,
+    issuers: ArcSwap<Issuers>,
+    /// Held while the issuers are changed.
+    changing: Mutex<()>,
+    /// Where the document stands, whatever it says.
+    place: Place,
+    constants: Constants,
     /// Whom a token must be meant for, one of them: the resource, and what else issuers call it.
     audiences: Vec<Audience>,
     /// A token with the first scope may do what the second allows.
     implications: Vec<(ScopeToken, ScopeToken)>,
     challenges: Challenges,
-    document: Document,
+    recogniser: Recogniser,
+    hot: HotTable,
+    revocations: Revocations,
     clock: Arc<dyn Clock>,
-}
-
-/// What came of checking a token.
-type Verdict = Result<AccessToken, Refusal>;
-
-/// Whether the check is over already.
-enum Check {
-    Known(Verdict),
-    Ask(BoxFuture<Verdict>),
 }
 
 impl ResourceServer {
@@ -153,13 +161,13 @@ impl ResourceServer {
     /// Where the metadata document is to be found: `/.well-known/oauth-protected-resource` and the resource's own path.
     #[must_use]
     pub fn metadata_path(&self) -> String {
-        self.0.resource.well_known_path()
+        self.0.constants.resource.well_known_path()
     }
 
     /// The resource's identifier.
     #[must_use]
     pub fn resource(&self) -> &ResourceUri {
-        &self.0.resource
+        &self.0.constants.resource
     }
 
     /// Checks a token that came another way than in a request of HTTP: with a message of a queue, or the first one of a WebSocket.
@@ -186,72 +194,62 @@ impl ResourceServer {
         refusal.to_response(&self.0.challenges).map(Body::ours)
     }
 
-    /// What can be said without waiting; allocates nothing if all is known.
-    fn check(&self, token: BearerToken<'_>) -> Check {
-        let check = self.look(token);
-        if let Check::Known(verdict) = &check {
-            count::verdict(verdict, count::Facts::Known);
-        }
-        check
+    /// Forgets what is known of these tokens: the next time one of them is presented, its issuer is asked again. A check that is under way
+    /// asks again, too.
+    ///
+    /// For hosts that hear of a change before the cache would notice. A JWT that is checked by its signature is no deader for it:
+    /// [`revoke`](Self::revoke) ends it.
+    pub fn invalidate(&self, which: &WhichTokens) {
+        let which = self.remembered(which);
+        self.0.revocations.invalidate(which.clone());
+        self.end(&which);
     }
 
-    fn look(&self, token: BearerToken<'_>) -> Check {
+    /// Refuses these tokens of this issuer from now on: the place for revocations that are pushed to this service, by a webhook, a queue or
+    /// the feed of a database. It counts at the next request.
+    ///
+    /// A single token (`This`, `Jti`) is dead for good; of a subject, a client or an issuer, the tokens are that were issued up to this second.
+    /// It is held in this process, for [`revocations_kept`](ResourceServerBuilder::revocations_kept).
+    ///
+    /// # Errors
+    /// [`TooManyRevocations`] if 100,000 are held already; what is cached is forgotten all the same.
+    pub fn revoke(
+        &self,
+        issuer: &IssuerUrl,
+        which: &WhichTokens,
+    ) -> Result<(), TooManyRevocations> {
+        let which = self.remembered(which);
         let now = self.0.clock.now();
-        let sources = &self.0.sources;
-        if sources.len() > 1 {
-            // Who knows the token for a live one need not be looked for.
-            for source in sources {
-                if let Some(Ok(facts)) = source.validator.validate_now(token, now) {
-                    return Check::Known(self.judge(source, Ok(facts), now));
-                }
+        let held = self
+            .0
+            .revocations
+            .revoke(issuer.clone(), which.clone(), now);
+        self.0.revocations.invalidate(which.clone());
+        self.end(&which);
+        held
+    }
+
+    fn remembered(&self, which: &WhichTokens) -> Which {
+        match which {
+            WhichTokens::This(token) => Which::This(self.0.recogniser.digest(token.as_bearer())),
+            WhichTokens::Jti(jti) => Which::Jti(jti.clone()),
+            WhichTokens::Subject(subject) => Which::Subject(subject.clone()),
+            WhichTokens::Client(client) => Which::Client(client.clone()),
+            WhichTokens::Issuer(issuer) => Which::Issuer(issuer.clone()),
+        }
+    }
+
+    /// Ends what is kept of these tokens.
+    fn end(&self, which: &Which) {
+        let is_meant =
+            |known: &Known| which.holds(|| self.0.recogniser.digest_of(known), &known.facts);
+        self.0.hot.end(is_meant);
+        for source in &self.0.issuers.load().sources {
+            if let Some(cache) = &source.cache {
+                cache.end(is_meant);
             }
         }
-        let Some(source) = issuer::of_token(sources, token) else {
-            tracing::debug!(
-                error = "invalid_token",
-                reason = "no such issuer",
-                "token refused"
-            );
-            return Check::Known(Err(Refusal::InvalidToken));
-        };
-        if let Some(facts) = source.validator.validate_now(token, now) {
-            return Check::Known(self.judge(source, facts, now));
-        }
-        let (server, source, token) = (self.clone(), Arc::clone(source), token.into_owned());
-        Check::Ask(Box::pin(async move {
-            let verdict = match Arc::clone(&source.validator).validate(token, now).await {
-                // Making the facts may have taken a while.
-                Ok(facts) => server.judge(&source, facts, server.0.clock.now()),
-                Err(unavailable) => {
-                    tracing::error!(issuer = %source.url, cause = %unavailable, "token could not be checked");
-                    Err(Refusal::Unavailable)
-                }
-            };
-            count::verdict(&verdict, count::Facts::Asked);
-            verdict
-        }))
-    }
-
-    /// Facts become a verdict.
-    fn judge(&self, source: &Source, facts: Facts, now: Timestamp) -> Verdict {
-        let refused = match facts {
-            Ok(facts) => match policy::check(&facts, &self.demands(source), now) {
-                Ok(()) => return Ok(AccessToken::new(facts, self.clone())),
-                Err(reason) => reason,
-            },
-            Err(not_active) => not_active.reason(),
-        };
-        tracing::debug!(error = "invalid_token", reason = refused, "token refused");
-        Err(Refusal::InvalidToken)
-    }
-
-    /// What is asked of every token of this issuer.
-    fn demands<'a>(&'a self, source: &'a Source) -> policy::Demands<'a> {
-        policy::Demands {
-            issuer: &source.url,
-            audiences: &self.0.audiences,
-            leeway: source.leeway,
-        }
+        self.0.hot.end(is_meant);
     }
 
     fn is(&self, other: &Self) -> bool {
@@ -261,9 +259,10 @@ impl ResourceServer {
 
 impl fmt::Debug for ResourceServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let issuers: Vec<_> = self.0.sources.iter().map(|source| &source.url).collect();
+        let issuers = self.0.issuers.load();
+        let issuers: Vec<_> = issuers.sources.iter().map(|source| source.url()).collect();
         f.debug_struct("ResourceServer")
-            .field("resource", &self.0.resource)
+            .field("resource", &self.0.constants.resource)
             .field("issuers", &issuers)
             .finish_non_exhaustive()
     }

@@ -217,13 +217,30 @@ impl TokenFactsBuilder {
 #[error("not an active token: {reason}")]
 pub struct NotActive {
     reason: &'static str,
+    is_costly: bool,
 }
 
 impl NotActive {
     /// Says why, for the log alone; the caller hears the same words every time.
     #[must_use]
     pub const fn because(reason: &'static str) -> Self {
-        Self { reason }
+        Self {
+            reason,
+            is_costly: false,
+        }
+    }
+
+    /// As [`because`](Self::because), where it took much work to find out: it is remembered for a little while, even if nobody had to be asked.
+    #[must_use]
+    pub const fn after_work(reason: &'static str) -> Self {
+        Self {
+            reason,
+            is_costly: true,
+        }
+    }
+
+    pub(crate) const fn is_costly(self) -> bool {
+        self.is_costly
     }
 
     pub(crate) const fn reason(self) -> &'static str {

@@ -7,7 +7,7 @@ use super::Endpoint;
 use super::config::Config;
 use crate::grant::Resource;
 use crate::protocol::metadata::ServerMetadata;
-use crate::protocol::protected_resource::{Document, ProtectedResourceMetadata};
+use crate::protocol::protected_resource::{Document, Place, ProtectedResourceMetadata};
 use crate::types::GrantType;
 
 pub(crate) struct Documents {
@@ -31,10 +31,10 @@ impl Documents {
             };
             metadata
                 .document()
-                .unwrap_or_else(|_| Document::new(String::new(), None, Vec::new()))
+                .unwrap_or_else(|_| Document::new(Place::default(), Vec::new()))
         };
         Self {
-            metadata: Document::new(path, None, json),
+            metadata: Document::new(Place::path(path), json),
             resources: config.catalog.resources.iter().map(resource).collect(),
         }
     }
@@ -48,7 +48,7 @@ impl Documents {
         let found = self
             .resources
             .iter()
-            .find(|document| document.is_at(request.uri()));
+            .find(|document| document.place().is(request.uri()));
         found.map_or_else(not_found, |document| document.answer(request))
     }
 }

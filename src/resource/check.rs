@@ -1,0 +1,221 @@
+//! The way of a token: known to the hot table, known to the cache, or asked about; and then the policy, every time.
+
+use std::sync::Arc;
+
+use super::access_token::AccessToken;
+use super::count;
+use super::flights::Outcome;
+use super::issuer::{Source, Trusted, of_token};
+use super::known::{Known, Presented};
+use super::policy::{self, Demands};
+use super::validator::{BoxFuture, Facts, NotActive, TokenFacts, Unavailable};
+use super::{BearerToken, OwnedToken, Refusal, ResourceServer};
+use crate::types::Timestamp;
+
+/// What came of checking a token.
+pub(crate) type Verdict = Result<AccessToken, Refusal>;
+
+/// Whether the check is over already.
+pub(crate) enum Check {
+    Known(Verdict),
+    Ask(BoxFuture<Verdict>),
+}
+
+/// How often a token is asked about whose facts have ended, or were called back, while they were made.
+const READINGS: usize = 4;
+
+impl ResourceServer {
+    /// What can be said without waiting; allocates nothing if the token is known.
+    pub(crate) fn check(&self, token: BearerToken<'_>) -> Check {
+        let check = self.look(token);
+        if let Check::Known(verdict) = &check {
+            count::verdict(verdict, count::Facts::Known);
+        }
+        check
+    }
+
+    fn look(&self, token: BearerToken<'_>) -> Check {
+        let now = self.0.clock.now();
+        let presented = self.0.recogniser.present(token);
+        let judge = |known: &Known| self.judge(&known.facts, &known.trusted, now);
+        if let Some(verdict) = self.0.hot.with(&presented, now, judge) {
+            return Check::Known(verdict);
+        }
+        let issuers = self.0.issuers.load();
+        let Some(source) = of_token(&issuers.sources, token) else {
+            return Check::Known(refused("no such issuer"));
+        };
+        let said = self.0.revocations.said();
+        if let Some(known) = source
+            .cache
+            .as_ref()
+            .and_then(|cache| cache.get(&presented, now))
+        {
+            self.promote(&known, said);
+            return Check::Known(judge(&known));
+        }
+        if let Some(cache) = &source.cache
+            && cache.knows_refused(now)
+        {
+            let digest = self.0.recogniser.digest(token);
+            if let Some(why) = cache.refused(digest, source.generation(), now) {
+                return Check::Known(refused(why.reason()));
+            }
+        }
+        let generation = source.generation();
+        if let Some(facts) = source.validator.validate_now(token, now) {
+            return Check::Known(match facts {
+                Ok(facts) => {
+                    self.keep(source, &presented, &facts, (now, said));
+                    self.judge_new(token, &facts, &source.trusted, now)
+                }
+                Err(why) => {
+                    if let Some(cache) = &source.cache
+                        && why.is_costly()
+                    {
+                        cache.refuse(self.0.recogniser.digest(token), why, generation, now);
+                    }
+                    refused(why.reason())
+                }
+            });
+        }
+        Check::Ask(Box::pin(
+            self.clone().ask(Arc::clone(source), token.into_owned()),
+        ))
+    }
+
+    /// Puts a token that came again where it is found fastest, unless something was said of it meanwhile.
+    fn promote(&self, known: &Arc<Known>, said: u64) {
+        self.0.hot.insert(known);
+        if self.0.revocations.said() != said {
+            known.end();
+        }
+    }
+
+    /// Keeps the facts, unless something was said about them since they were asked for. `false`: something was.
+    ///
+    /// They are kept first and then held against what was said; who says something says it first and then ends what is kept. So one
+    /// of the two sees the other.
+    fn keep(
+        &self,
+        source: &Source,
+        presented: &Presented<'_>,
+        facts: &Arc<TokenFacts>,
+        (now, said): (Timestamp, u64),
+    ) -> bool {
+        let kept = source
+            .cache
+            .as_ref()
+            .and_then(|cache| cache.insert(presented, (facts, &source.trusted), now));
+        if self.0.revocations.said() == said {
+            return true;
+        }
+        if let Some(known) = kept {
+            known.end();
+        }
+        false
+    }
+
+    /// Asks the issuer, together with whoever else asks about the same token.
+    async fn ask(self, source: Arc<Source>, token: OwnedToken) -> Verdict {
+        let digest = self.0.recogniser.digest(token.as_bearer());
+        let mut verdict = Err(Refusal::Unavailable);
+        for _ in 0..READINGS {
+            let question = || self.clone().question(Arc::clone(&source), token.clone());
+            let facts = match source.flights.join(digest, question).await {
+                // They have ended since they were made, perhaps for somebody who came earlier.
+                Ok(Ok(facts)) if facts.have_ended() => continue,
+                Ok(facts) => facts,
+                Err(cause) => {
+                    tracing::error!(issuer = %source.url(), %cause, "token could not be checked");
+                    break;
+                }
+            };
+            // Making the facts may have taken a while.
+            let now = self.0.clock.now();
+            verdict = match facts {
+                Ok(facts) => self.judge_new(token.as_bearer(), &facts, &source.trusted, now),
+                Err(why) => refused(why.reason()),
+            };
+            break;
+        }
+        count::verdict(&verdict, count::Facts::Asked);
+        verdict
+    }
+
+    /// One question to the issuer; what is said about the token meanwhile makes it ask again.
+    async fn question(self, source: Arc<Source>, token: OwnedToken) -> Outcome {
+        let presented = self.0.recogniser.present(token.as_bearer());
+        let digest = self.0.recogniser.digest(token.as_bearer());
+        for _ in 0..READINGS {
+            let said = self.0.revocations.said();
+            let (now, generation) = (self.0.clock.now(), source.generation());
+            let validator = Arc::clone(&source.validator);
+            let facts: Facts = validator
+                .validate(token.clone(), now)
+                .await
+                .map_err(Arc::new)?;
+            match &facts {
+                Ok(born_dead) if born_dead.have_ended() => {
+                    return Ok(Err(NotActive::because("revoked")));
+                }
+                Ok(known) => {
+                    let kept = self.keep(&source, &presented, known, (now, said));
+                    let revocations = &self.0.revocations;
+                    if !kept && revocations.were_said_since(said, digest, known) {
+                        continue;
+                    }
+                }
+                Err(why) => {
+                    if let Some(cache) = &source.cache
+                        && self.0.revocations.said() == said
+                    {
+                        cache.refuse(digest, *why, generation, now);
+                    }
+                }
+            }
+            return Ok(facts);
+        }
+        Err(Arc::new(Unavailable::new(
+            "it was called back each time it was asked about",
+        )))
+    }
+
+    /// Facts that nobody has kept yet become a verdict.
+    fn judge_new(
+        &self,
+        token: BearerToken<'_>,
+        facts: &Arc<TokenFacts>,
+        trusted: &Trusted,
+        now: Timestamp,
+    ) -> Verdict {
+        let digest = || self.0.recogniser.digest(token);
+        if self.0.revocations.hold(digest, facts, now) {
+            return refused("revoked");
+        }
+        self.judge(facts, trusted, now)
+    }
+
+    /// Facts become a verdict.
+    fn judge(&self, facts: &Arc<TokenFacts>, trusted: &Trusted, now: Timestamp) -> Verdict {
+        match policy::check(facts, &self.demands(trusted), now) {
+            Ok(()) => Ok(AccessToken::new(Arc::clone(facts), self.clone())),
+            Err(reason) => refused(reason),
+        }
+    }
+
+    /// What is asked of every token of this issuer.
+    pub(crate) fn demands<'a>(&'a self, trusted: &'a Trusted) -> Demands<'a> {
+        Demands {
+            issuer: &trusted.url,
+            audiences: &self.0.audiences,
+            leeway: trusted.leeway,
+        }
+    }
+}
+
+/// The log alone is told why.
+fn refused(reason: &'static str) -> Verdict {
+    tracing::debug!(error = "invalid_token", reason, "token refused");
+    Err(Refusal::InvalidToken)
+}

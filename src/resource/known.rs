@@ -1,0 +1,282 @@
+//! A token that was checked, and how it is recognised when it comes again.
+
+use std::fmt;
+use std::hash::{BuildHasher as _, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use constant_time_eq::constant_time_eq;
+use foldhash::SharedSeed;
+use foldhash::quality::SeedableRandomState;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use super::issuer::Trusted;
+use super::validator::TokenFacts;
+use crate::protocol::bearer::BearerToken;
+use crate::types::{RandomnessUnavailable, Timestamp, random};
+
+/// What of a token stays in memory while it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Keep {
+    /// All of it: a hit compares every byte.
+    #[default]
+    Token,
+    /// A keyed SHA-256 of it.
+    Digest,
+}
+
+/// Makes what tokens are found by. The keys are of this resource server alone, and die with it.
+pub(crate) struct Recogniser {
+    fast: SeedableRandomState,
+    key: Zeroizing<[u8; 32]>,
+    keep: Keep,
+}
+
+impl Recogniser {
+    pub(crate) fn new(keep: Keep) -> Result<Self, RandomnessUnavailable> {
+        let seed = u64::from_ne_bytes(*random::<8>()?);
+        Ok(Self {
+            fast: SeedableRandomState::with_seed(seed, SharedSeed::global_random()),
+            key: random()?,
+            keep,
+        })
+    }
+
+    /// What is looked for. Allocates nothing.
+    pub(crate) fn present<'a>(&self, token: BearerToken<'a>) -> Presented<'a> {
+        match self.keep {
+            Keep::Token => Presented {
+                hash: self.fast.hash_one(token.expose().as_bytes()),
+                proof: Proof::Token(token.expose()),
+            },
+            Keep::Digest => {
+                let digest = self.digest(token);
+                Presented {
+                    hash: self.fast.hash_one(digest.0),
+                    proof: Proof::Digest(digest),
+                }
+            }
+        }
+    }
+
+    /// What a token that is not known for a good one is remembered by: never the token itself.
+    pub(crate) fn digest(&self, token: BearerToken<'_>) -> TokenDigest {
+        self.digest_text(token.expose())
+    }
+
+    /// The digest of a token that is known.
+    pub(crate) fn digest_of(&self, known: &Known) -> TokenDigest {
+        match &known.kept {
+            Kept::Token(token) => self.digest_text(token),
+            Kept::Digest(digest) => *digest,
+        }
+    }
+
+    fn digest_text(&self, token: &str) -> TokenDigest {
+        let keyed = Sha256::new_with_prefix(self.key.as_slice());
+        TokenDigest(keyed.chain_update(token).finalize().into())
+    }
+}
+
+/// A keyed digest of a token: worth nothing outside of this process.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct TokenDigest([u8; 32]);
+
+impl fmt::Debug for TokenDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenDigest(…)")
+    }
+}
+
+/// A token that came with a request, and the hash that finds it.
+#[derive(Clone, Copy)]
+pub(crate) struct Presented<'a> {
+    hash: u64,
+    proof: Proof<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Proof<'a> {
+    Token(&'a str),
+    Digest(TokenDigest),
+}
+
+impl Presented<'_> {
+    pub(crate) const fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Whether this is the token that is known, in a time that tells nothing but its length.
+    pub(crate) fn is(&self, known: &Known) -> bool {
+        match (&self.proof, &known.kept) {
+            (Proof::Token(token), Kept::Token(kept)) => {
+                constant_time_eq(token.as_bytes(), kept.as_bytes())
+            }
+            (Proof::Digest(digest), Kept::Digest(kept)) => constant_time_eq(&digest.0, &kept.0),
+            _ => false,
+        }
+    }
+
+    fn keep(&self) -> Kept {
+        match self.proof {
+            Proof::Token(token) => Kept::Token(Zeroizing::new(token.into())),
+            Proof::Digest(digest) => Kept::Digest(digest),
+        }
+    }
+}
+
+impl Hash for Presented<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+/// A token, the facts about it, and until when they are believed. It holds facts and never a decision.
+pub(crate) struct Known {
+    hash: u64,
+    kept: Kept,
+    pub(crate) facts: Arc<TokenFacts>,
+    pub(crate) trusted: Arc<Trusted>,
+    /// Judged by our clock at each hit: a cache's own clock only frees memory.
+    fresh_until: Timestamp,
+    has_ended: AtomicBool,
+}
+
+enum Kept {
+    Token(Zeroizing<Box<str>>),
+    Digest(TokenDigest),
+}
+
+impl Known {
+    pub(crate) fn new(
+        presented: &Presented<'_>,
+        facts: Arc<TokenFacts>,
+        trusted: Arc<Trusted>,
+        fresh_until: Timestamp,
+    ) -> Self {
+        Self {
+            hash: presented.hash,
+            kept: presented.keep(),
+            facts,
+            trusted,
+            fresh_until,
+            has_ended: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) const fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Whether both are of one token.
+    pub(crate) fn is_of_the_token_of(&self, other: &Self) -> bool {
+        match (&self.kept, &other.kept) {
+            (Kept::Token(one), Kept::Token(other)) => {
+                constant_time_eq(one.as_bytes(), other.as_bytes())
+            }
+            (Kept::Digest(one), Kept::Digest(other)) => constant_time_eq(&one.0, &other.0),
+            _ => false,
+        }
+    }
+
+    /// Whether the facts may still be used. A flag ends the facts and not always the token: a feed that lost something raises all
+    /// of them. Whoever finds them ended asks the issuer anew.
+    pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
+        now < self.fresh_until
+            && !self.has_ended.load(Ordering::Acquire)
+            && !self.trusted.is_retired()
+            && !self.facts.have_ended()
+    }
+
+    /// Ends it: whoever presents the token next, its issuer is asked.
+    pub(crate) fn end(&self) {
+        self.has_ended.store(true, Ordering::Release);
+    }
+
+    /// About how many bytes it takes.
+    pub(crate) fn weight(&self) -> usize {
+        let kept = match &self.kept {
+            Kept::Token(token) => token.len(),
+            Kept::Digest(_) => 0,
+        };
+        size_of::<Self>() + kept + self.facts.weight()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Keep, Known, Recogniser};
+    use crate::protocol::bearer::BearerToken;
+    use crate::resource::TokenFacts;
+    use crate::resource::issuer::Trusted;
+    use crate::types::{Subject, Timestamp};
+    use std::sync::Arc;
+
+    fn token(text: &str) -> BearerToken<'_> {
+        text.try_into().unwrap()
+    }
+
+    fn known(recogniser: &Recogniser, text: &str) -> Known {
+        let issuer: crate::types::IssuerUrl = "https://as.example".parse().unwrap();
+        let subject = Subject::new("ada").unwrap();
+        let facts = TokenFacts::builder(issuer.clone(), subject, Timestamp::MAX).build();
+        let trusted = Arc::new(Trusted::new(issuer));
+        let presented = recogniser.present(token(text));
+        Known::new(&presented, Arc::new(facts), trusted, Timestamp::MAX)
+    }
+
+    #[test]
+    fn v25_a_hit_proves_the_whole_token() {
+        for keep in [Keep::Token, Keep::Digest] {
+            let recogniser = Recogniser::new(keep).unwrap();
+            for length in [1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100] {
+                let text = "a".repeat(length);
+                let known = known(&recogniser, &text);
+                assert!(recogniser.present(token(&text)).is(&known));
+                for longer in ["a", "b", "="] {
+                    assert!(
+                        !recogniser
+                            .present(token(&(text.clone() + longer)))
+                            .is(&known)
+                    );
+                }
+                for place in 0..length {
+                    let mut other = text.clone();
+                    other.replace_range(place..=place, "b");
+                    assert!(
+                        !recogniser.present(token(&other)).is(&known),
+                        "{place} of {length}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn v25_the_hash_and_the_digest_are_of_one_resource_server_alone() {
+        let (one, other) = (Keep::Token, Keep::Token);
+        let (one, other) = (
+            Recogniser::new(one).unwrap(),
+            Recogniser::new(other).unwrap(),
+        );
+        assert_ne!(
+            one.present(token("a")).hash(),
+            other.present(token("a")).hash()
+        );
+        assert_ne!(one.digest(token("a")), other.digest(token("a")));
+        assert_eq!(one.digest(token("a")), one.digest(token("a")));
+        assert_ne!(one.digest(token("a")), one.digest(token("b")));
+    }
+
+    #[test]
+    fn a_token_whose_digest_is_kept_is_not_in_memory() {
+        let recogniser = Recogniser::new(Keep::Digest).unwrap();
+        let known = known(&recogniser, "hunter2");
+        assert!(matches!(known.kept, super::Kept::Digest(_)));
+        assert!(!recogniser.present(token("hunter2")).is(&super::Known {
+            kept: super::Kept::Token(zeroize::Zeroizing::new("hunter2".into())),
+            ..known
+        }));
+    }
+}

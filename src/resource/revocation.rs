@@ -1,0 +1,199 @@
+//! What the host, or whoever it listens to, says about tokens that are known: that they should be asked about again, or that they are
+//! dead.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use super::known::TokenDigest;
+use super::validator::TokenFacts;
+use crate::protocol::bearer::{BearerToken, InvalidBearerToken, OwnedToken};
+use crate::types::{ClientId, IssuerUrl, Subject, Timestamp};
+
+/// Some of the tokens that a resource takes; for [`invalidate`](super::ResourceServer::invalidate) and
+/// [`revoke`](super::ResourceServer::revoke).
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum WhichTokens {
+    /// This one.
+    This(OwnedToken),
+    /// The one with this identifier (RFC 7519 §4.1.7).
+    Jti(String),
+    /// All that speak for this subject.
+    Subject(Subject),
+    /// All of this client.
+    Client(ClientId),
+    /// All of this issuer.
+    Issuer(IssuerUrl),
+}
+
+impl WhichTokens {
+    /// This one.
+    ///
+    /// # Errors
+    /// [`InvalidBearerToken`] if it is not of the form of a bearer token (RFC 6750 §2.1).
+    pub fn this(token: &str) -> Result<Self, InvalidBearerToken> {
+        Ok(Self::This(BearerToken::try_from(token)?.into_owned()))
+    }
+}
+
+impl fmt::Debug for WhichTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::This(_) => f.write_str("This(…)"),
+            Self::Jti(jti) => f.debug_tuple("Jti").field(jti).finish(),
+            Self::Subject(subject) => f.debug_tuple("Subject").field(subject).finish(),
+            Self::Client(client) => f.debug_tuple("Client").field(client).finish(),
+            Self::Issuer(issuer) => f.debug_tuple("Issuer").field(issuer).finish(),
+        }
+    }
+}
+
+/// The same, as it is remembered: without a token.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Which {
+    This(TokenDigest),
+    Jti(String),
+    Subject(Subject),
+    Client(ClientId),
+    Issuer(IssuerUrl),
+}
+
+impl Which {
+    /// Whether a token with these facts is one of them. Its digest is made only if that is asked for.
+    pub(crate) fn holds(&self, token: impl FnOnce() -> TokenDigest, facts: &TokenFacts) -> bool {
+        match self {
+            Self::This(digest) => token() == *digest,
+            Self::Jti(jti) => facts.jti.as_ref() == Some(jti),
+            Self::Subject(subject) => facts.subject == *subject,
+            Self::Client(client) => facts.client_id.as_ref() == Some(client),
+            Self::Issuer(issuer) => facts.issuer == *issuer,
+        }
+    }
+}
+
+/// How many of the last invalidations are remembered, for checks that were under way.
+const REMEMBERED: usize = 1024;
+
+/// How many revocations are held against tokens at once.
+const HELD: usize = 100_000;
+
+/// What was said, for checks that were under way when it was said, and for tokens that come later.
+pub(crate) struct Revocations {
+    said: AtomicU64,
+    held: AtomicUsize,
+    state: RwLock<State>,
+    kept: Duration,
+}
+
+#[derive(Default)]
+struct State {
+    /// The last that were said, with their numbers.
+    last: VecDeque<(u64, Which)>,
+    /// By issuer and tokens: when it was said, and until when it is held.
+    revoked: HashMap<(IssuerUrl, Which), (Timestamp, Timestamp)>,
+}
+
+impl Revocations {
+    pub(crate) fn new(kept: Duration) -> Self {
+        Self {
+            said: AtomicU64::new(0),
+            held: AtomicUsize::new(0),
+            state: RwLock::default(),
+            kept,
+        }
+    }
+
+    /// How many were said so far.
+    pub(crate) fn said(&self) -> u64 {
+        self.said.load(Ordering::Acquire)
+    }
+
+    /// Says that these tokens are to be asked about again.
+    pub(crate) fn invalidate(&self, which: Which) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let number = self.said.fetch_add(1, Ordering::AcqRel);
+        if state.last.len() == REMEMBERED {
+            state.last.pop_front();
+        }
+        state.last.push_back((number, which));
+    }
+
+    /// Says that these tokens, as far as they were issued by now, are dead. `Err` gives back what there is no room for.
+    pub(crate) fn revoke(
+        &self,
+        issuer: IssuerUrl,
+        which: Which,
+        now: Timestamp,
+    ) -> Result<(), TooManyRevocations> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if state.revoked.len() >= HELD {
+            state.revoked.retain(|_, (_, until)| now < *until);
+        }
+        if state.revoked.len() >= HELD {
+            return Err(TooManyRevocations);
+        }
+        let until = now.saturating_add(self.kept);
+        state.revoked.insert((issuer, which), (now, until));
+        self.held.store(state.revoked.len(), Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether something was said about this token since so many had been said; where that is not known any more, it was.
+    pub(crate) fn were_said_since(
+        &self,
+        said: u64,
+        token: TokenDigest,
+        facts: &TokenFacts,
+    ) -> bool {
+        if self.said() == said {
+            return false;
+        }
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let forgotten = state.last.front().is_none_or(|(oldest, _)| *oldest > said);
+        forgotten
+            || state
+                .last
+                .iter()
+                .any(|(number, which)| *number >= said && which.holds(|| token, facts))
+    }
+
+    /// Whether the token was said to be dead. `token` is asked for only if that can make a difference.
+    pub(crate) fn hold(
+        &self,
+        token: impl FnOnce() -> TokenDigest,
+        facts: &TokenFacts,
+        now: Timestamp,
+    ) -> bool {
+        if self.held.load(Ordering::Acquire) == 0 {
+            return false;
+        }
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let is_held = |which: Which, by_time: bool| {
+            let key = (facts.issuer.clone(), which);
+            state.revoked.get(&key).is_some_and(|(said, until)| {
+                let issued = facts.issued_at.unwrap_or(*said);
+                now < *until && (!by_time || issued <= *said)
+            })
+        };
+        is_held(Which::This(token()), false)
+            || facts
+                .jti
+                .as_ref()
+                .is_some_and(|jti| is_held(Which::Jti(jti.clone()), false))
+            || is_held(Which::Subject(facts.subject.clone()), true)
+            || facts
+                .client_id
+                .as_ref()
+                .is_some_and(|client| is_held(Which::Client(client.clone()), true))
+            || is_held(Which::Issuer(facts.issuer.clone()), true)
+    }
+}
+
+/// More is revoked than can be held: 100,000 at once. Those tokens are good again as soon as their issuer says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no more than 100,000 revocations are held at once")]
+#[non_exhaustive]
+pub struct TooManyRevocations;
