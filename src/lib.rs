@@ -122,7 +122,7 @@
 //! | `oauth_store_failures_total` | `verb`, `kind` | steps of the store that failed |
 //! | `oauth_bearer_checks_total` | `outcome`, `facts`: `known`, `asked` | checks of bearer tokens; a request that a scope is missing for counts as `accepted` and as `insufficient_scope` |
 //!
-//! `outcome` is `accepted`, `no_token`, `invalid_request`, `invalid_token`, `insufficient_scope` or `unavailable`; with `known` nothing was
+//! `outcome` is `accepted`, `no_token`, `invalid_request`, `invalid_token`, `insufficient_scope`, `insufficient_user_authentication` or `unavailable`; with `known` nothing was
 //! waited for. All labels are of fixed sets. Without the feature nothing is measured.
 //!
 //! # Sizes of what is issued

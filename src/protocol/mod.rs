@@ -18,5 +18,7 @@ pub(crate) mod jwt;
 pub(crate) mod metadata;
 #[cfg(any(feature = "server", feature = "resource"))]
 pub(crate) mod protected_resource;
+#[cfg(feature = "resource")]
+pub(crate) mod refusal;
 #[cfg(feature = "server")]
 pub(crate) mod registration;

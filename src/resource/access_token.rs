@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+
 use super::validator::TokenFacts;
 use super::{ResourceServer, policy};
 use crate::types::{Audience, Claims, ClientId, IssuerUrl, Scope, Subject, Timestamp};
@@ -10,15 +13,62 @@ use crate::types::{Audience, Claims, ClientId, IssuerUrl, Scope, Subject, Timest
 /// A token that was found good: the facts about it, never the token itself. A cheap clone.
 ///
 /// [`BearerLayer`](super::BearerLayer) puts it into the extensions of each request it lets through.
+///
+/// `AccessToken<C>` has read the further claims into a type of the host's: [`typed`](Self::typed) does, and so do axum handlers that ask
+/// for one (feature `axum`).
 #[derive(Clone)]
-pub struct AccessToken {
+pub struct AccessToken<C = Untyped> {
     facts: Arc<TokenFacts>,
     server: ResourceServer,
+    typed: C,
 }
+
+/// Further claims that nobody has read into a type.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Untyped;
+
+impl<'de> Deserialize<'de> for Untyped {
+    /// Takes anything, and looks at none of it.
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Ok(Self)
+    }
+}
+
+/// A token's further claims are not of the type that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the claims of the token are not of the type that was asked for")]
+#[non_exhaustive]
+pub struct OtherClaims;
 
 impl AccessToken {
     pub(crate) fn new(facts: Arc<TokenFacts>, server: ResourceServer) -> Self {
-        Self { facts, server }
+        Self {
+            facts,
+            server,
+            typed: Untyped,
+        }
+    }
+}
+
+impl<C> AccessToken<C> {
+    /// Reads the further claims ([`claims`](Self::claims)) into a type, now and not before: a token whose claims nobody asks for costs
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`OtherClaims`] if they are not of this type.
+    pub fn typed<D: DeserializeOwned>(&self) -> Result<AccessToken<D>, OtherClaims> {
+        Ok(AccessToken {
+            typed: D::deserialize(self.facts.claims.as_map()).map_err(|_| OtherClaims)?,
+            facts: Arc::clone(&self.facts),
+            server: self.server.clone(),
+        })
+    }
+
+    /// The further claims, in the type they were read into.
+    #[must_use]
+    pub const fn typed_claims(&self) -> &C {
+        &self.typed
     }
 
     /// Whom the token speaks for; where a client speaks for itself, its client id (RFC 9068 §2.2).
@@ -109,13 +159,18 @@ impl AccessToken {
         })
     }
 
+    #[cfg(feature = "axum")]
+    pub(crate) const fn server(&self) -> &ResourceServer {
+        &self.server
+    }
+
     /// Whether this resource server, and no other one of the process, found it good.
     pub(crate) fn was_checked_by(&self, server: &ResourceServer) -> bool {
         self.server.is(server)
     }
 }
 
-impl fmt::Debug for AccessToken {
+impl<C> fmt::Debug for AccessToken<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessToken")
             .field("subject", self.subject())

@@ -15,7 +15,7 @@ use super::issuers::Constants;
 use super::known::{Keep, Recogniser};
 use super::revocation::Revocations;
 use super::{Inner, ResourceServer};
-use crate::protocol::bearer::Challenges;
+use crate::protocol::refusal::{Challenges, Needs, RefusalBody};
 use crate::types::{
     Audience, Clock, InvalidIssuerUrl, InvalidScope, IssuerUrl, ResourceUri, Scope, ScopeToken,
     SystemClock,
@@ -38,6 +38,7 @@ pub struct ResourceServerBuilder {
     audiences: Vec<Audience>,
     keep: Keep,
     revocations_kept: Duration,
+    refusal_body: RefusalBody,
 }
 
 impl ResourceServerBuilder {
@@ -57,6 +58,7 @@ impl ResourceServerBuilder {
             audiences: Vec::new(),
             keep: Keep::Token,
             revocations_kept: Duration::from_secs(24 * 60 * 60),
+            refusal_body: RefusalBody::Json,
         }
     }
 
@@ -118,6 +120,12 @@ impl ResourceServerBuilder {
     /// How long and how much each issuer's cache keeps. Default: [`CacheLimits::new`].
     pub fn cache(mut self, limits: CacheLimits) -> Self {
         self.cache = limits;
+        self
+    }
+
+    /// What stands in the body of a refusal. Default: [`RefusalBody::Json`].
+    pub fn refusal_body(mut self, body: RefusalBody) -> Self {
+        self.refusal_body = body;
         self
     }
 
@@ -187,7 +195,11 @@ impl ResourceServerBuilder {
         audiences.insert(0, resource.into());
         let recogniser =
             Recogniser::new(self.keep).map_err(|_| ConfigError::RandomnessUnavailable)?;
-        let challenges = Challenges::new(self.realm.as_deref(), &challenge_scope, &metadata_url)
+        let needs = Needs {
+            scope: challenge_scope,
+            ..Needs::default()
+        };
+        let challenges = Challenges::new(self.realm.as_deref(), &needs, &metadata_url)
             .map_err(|_| ConfigError::Realm)?;
         Ok(ResourceServer(Arc::new(Inner {
             metadata_url,
@@ -199,6 +211,7 @@ impl ResourceServerBuilder {
             audiences,
             implications: implications(&self.implications)?,
             challenges,
+            refusal_body: self.refusal_body,
             recogniser,
             hot: HotTable::new(),
             revocations: Revocations::new(self.revocations_kept),

@@ -32,6 +32,7 @@ const fn name(refusal: Refusal) -> &'static str {
         Refusal::InvalidRequest => "invalid_request",
         Refusal::InvalidToken => "invalid_token",
         Refusal::InsufficientScope => "insufficient_scope",
+        Refusal::InsufficientUserAuthentication => "insufficient_user_authentication",
         Refusal::Unavailable => "unavailable",
     }
 }

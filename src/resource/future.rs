@@ -16,7 +16,7 @@ use super::validator::BoxFuture;
 use crate::types::Body;
 
 pin_project! {
-    /// The answer of [`Bearer`](super::Bearer) and [`RequireScope`](super::RequireScope).
+    /// The answer of [`Bearer`](super::Bearer) and [`Require`](super::Require).
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, ReqBody>
     where
@@ -134,7 +134,7 @@ where
     }
 
     fn refuse(&self, refusal: Refusal) -> Response<Bytes> {
-        self.layer.refuse(self.request.method(), refusal)
+        self.layer.refuse(&self.request, refusal)
     }
 }
 

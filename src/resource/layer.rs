@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -80,8 +80,10 @@ impl BearerLayer {
         }
     }
 
-    pub(crate) fn refuse(&self, method: &Method, refusal: Refusal) -> Response<Bytes> {
-        for_method(method, refusal.to_response(&self.server.0.challenges))
+    pub(crate) fn refuse<B>(&self, request: &Request<B>, refusal: Refusal) -> Response<Bytes> {
+        let (challenges, body) = (&self.server.0.challenges, &self.server.0.refusal_body);
+        let response = refusal.to_response(challenges, body, request.headers());
+        for_method(request.method(), response)
     }
 }
 
@@ -156,7 +158,7 @@ where
                 refusal
             }
         };
-        ResponseFuture::ours(self.layer.refuse(request.method(), refusal))
+        ResponseFuture::ours(self.layer.refuse(&request, refusal))
     }
 }
 

@@ -55,6 +55,7 @@ mod cache;
 mod check;
 mod config;
 mod count;
+mod explain;
 #[cfg(feature = "axum")]
 mod extract;
 mod flights;
@@ -70,35 +71,38 @@ mod known;
 mod layer;
 mod metadata;
 mod policy;
+mod require;
 mod revocation;
-mod scope;
+mod step_up;
 mod validator;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use http::Response;
+use http::{HeaderMap, Response};
 
-pub use crate::protocol::bearer::{BearerToken, InvalidBearerToken, OwnedToken, Refusal};
+pub use crate::protocol::bearer::{BearerToken, InvalidBearerToken, OwnedToken};
+pub use crate::protocol::refusal::{MakeBody, Refusal, RefusalBody};
 pub use crate::types::Flag;
-pub use access_token::AccessToken;
+pub use access_token::{AccessToken, OtherClaims, Untyped};
 pub use cache::CacheLimits;
 pub use config::{ConfigError, ResourceServerBuilder};
+pub use explain::{Explanation, Step};
 #[cfg(feature = "axum")]
-pub use extract::AccessTokenRejection;
+pub use extract::{AccessTokenRejection, RequiredScope, Scoped};
 pub use future::ResponseFuture;
 #[cfg(any(feature = "jwks", feature = "introspection"))]
 pub use http_client::{HttpClient, HttpsClient};
 pub use issuer::Issuer;
 pub use layer::{Bearer, BearerLayer};
 pub use metadata::MetadataService;
+pub use require::{Require, RequireLayer};
 pub use revocation::{TooManyRevocations, WhichTokens};
-pub use scope::{RequireScope, RequireScopeLayer};
 pub use validator::{Facts, NotActive, TokenFacts, TokenFactsBuilder, Unavailable, Validator};
 
-use crate::protocol::bearer::Challenges;
 use crate::protocol::protected_resource::Place;
+use crate::protocol::refusal::Challenges;
 use crate::types::{Audience, Body, Clock, IssuerUrl, ResourceUri, ScopeToken};
 use check::Check;
 use hot_table::HotTable;
@@ -124,6 +128,7 @@ struct Inner {
     /// A token with the first scope may do what the second allows.
     implications: Vec<(ScopeToken, ScopeToken)>,
     challenges: Challenges,
+    refusal_body: RefusalBody,
     recogniser: Recogniser,
     hot: HotTable,
     revocations: Revocations,
@@ -147,8 +152,15 @@ impl ResourceServer {
     ///
     /// A text that is no scope, or an empty one, is a mistake of the program: it is logged at once and at every request, and each
     /// request is answered 500.
-    pub fn require(&self, scope: &str) -> RequireScopeLayer {
-        RequireScopeLayer::new(self.clone(), scope)
+    pub fn require(&self, scope: &str) -> RequireLayer {
+        RequireLayer::scope(self.clone(), scope)
+    }
+
+    /// A layer for inside of [`layer`](Self::layer) that asks how and when the token's owner has signed in (RFC 9470):
+    /// `api.step_up().acr_values(["mfa"]).max_age(Duration::from_secs(300))`. It asks for nothing until it is told what. Where a scope is
+    /// asked for as well, `require("notes:delete").acr_values(["mfa"])` does both.
+    pub fn step_up(&self) -> RequireLayer {
+        RequireLayer::step_up(self.clone())
     }
 
     /// The metadata document as a service of its own (RFC 9728 §3), for where [`layer`](Self::layer) does not wrap the whole
@@ -191,7 +203,10 @@ impl ResourceServer {
     /// The answer to a refused request: status, challenge and body (RFC 6750 §3), as the layer sends it.
     #[must_use]
     pub fn refuse<B>(&self, refusal: Refusal) -> Response<Body<B>> {
-        refusal.to_response(&self.0.challenges).map(Body::ours)
+        let (challenges, body) = (&self.0.challenges, &self.0.refusal_body);
+        refusal
+            .to_response(challenges, body, &HeaderMap::new())
+            .map(Body::ours)
     }
 
     /// Forgets what is known of these tokens: the next time one of them is presented, its issuer is asked again. A check that is under way
