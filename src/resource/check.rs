@@ -107,13 +107,15 @@ impl ResourceServer {
             .cache
             .as_ref()
             .and_then(|cache| cache.insert(presented, (facts, &source.trusted), now));
-        if self.0.revocations.said() == said {
-            return true;
-        }
+        let revocations = &self.0.revocations;
+        let unsaid = revocations.said() == said;
         if let Some(known) = kept {
-            known.end();
+            let digest = || self.0.recogniser.digest_of(&known);
+            if !unsaid || revocations.hold(digest, facts, now) {
+                known.end();
+            }
         }
-        false
+        unsaid
     }
 
     /// Asks the issuer, together with whoever else asks about the same token.
