@@ -51,7 +51,11 @@
 //! carries no token.
 
 mod access_token;
+#[cfg(feature = "introspection")]
+mod breaker;
 mod cache;
+#[cfg(feature = "introspection")]
+mod client_auth;
 mod config;
 mod count;
 #[cfg(feature = "axum")]
@@ -61,9 +65,13 @@ mod future;
 mod http_client;
 #[cfg(feature = "server")]
 mod in_process;
+#[cfg(feature = "introspection")]
+mod introspection;
 mod issuer;
 mod layer;
 mod metadata;
+#[cfg(feature = "introspection")]
+mod opaque_issuer;
 mod policy;
 mod scope;
 mod validator;
@@ -77,6 +85,8 @@ pub use crate::protocol::bearer::{BearerToken, InvalidBearerToken, OwnedToken, R
 pub use crate::types::Flag;
 pub use access_token::AccessToken;
 pub use cache::CacheLimits;
+#[cfg(feature = "introspection")]
+pub use client_auth::ClientAuth;
 pub use config::{ConfigError, ResourceServerBuilder};
 #[cfg(feature = "axum")]
 pub use extract::AccessTokenRejection;
@@ -86,6 +96,8 @@ pub use http_client::{HttpClient, HttpsClient};
 pub use issuer::Issuer;
 pub use layer::{Bearer, BearerLayer};
 pub use metadata::MetadataService;
+#[cfg(feature = "introspection")]
+pub use opaque_issuer::OpaqueIssuer;
 pub use scope::{RequireScope, RequireScopeLayer};
 pub use validator::{Facts, NotActive, TokenFacts, TokenFactsBuilder, Unavailable, Validator};
 
