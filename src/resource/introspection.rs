@@ -182,7 +182,7 @@ impl Introspection {
         };
         if self.unwelcome.swap(unwelcome, Ordering::Relaxed) != unwelcome {
             if unwelcome {
-                tracing::error!(%issuer, "issuer refuses the credentials of this resource server: no token of its can be checked");
+                tracing::error!(%issuer, "issuer refuses the credentials of this resource server: none of its tokens can be checked");
             } else {
                 tracing::info!(%issuer, "issuer takes the credentials of this resource server again");
             }
