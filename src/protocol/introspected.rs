@@ -253,10 +253,10 @@ mod tests {
     /// A good answer with other members.
     fn with(members: Value) -> String {
         let mut answer = json!({"active": true, "sub": "ada", "client_id": "app"});
-        answer
-            .as_object_mut()
-            .unwrap()
-            .append(&mut members.as_object().unwrap().clone());
+        let Value::Object(mut members) = members else {
+            panic!("members are an object")
+        };
+        answer.as_object_mut().unwrap().append(&mut members);
         answer.to_string()
     }
 
