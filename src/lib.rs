@@ -77,6 +77,8 @@
 //!
 //! With feature `axum`, handlers take an [`AccessToken`] as an argument.
 //!
+//! With feature `introspection`, tokens may be those of any server that tells what it knows of them (RFC 7662): `Issuer::opaque`.
+//!
 //! # Features
 //!
 //! | feature | gives | default |
@@ -85,6 +87,7 @@
 //! | `resource` | [`ResourceServer`] and its layers | yes |
 //! | `sqlite` | `SqliteStore`, the embedded durable store | |
 //! | `jwt` | JWT access tokens (RFC 9068), their keys and the JWK set | |
+//! | `introspection` | `Issuer::opaque`: tokens of other servers, which are asked about them (RFC 7662) | |
 //! | `axum` | extractors for handlers | |
 //! | `metrics` | counters and histograms, [as below](#seen-from-outside) | |
 //! | `testing` | `ManualClock`, and the conformance suite that a store passes | |

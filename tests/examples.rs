@@ -48,3 +48,41 @@ async fn plain_hyper_gives_a_token_and_takes_it() {
         .unwrap();
     assert_eq!(answer.text().await.unwrap(), "the notes of service\n");
 }
+
+#[tokio::test]
+async fn the_introspecting_example_takes_the_tokens_of_the_demo_and_outlives_it() {
+    let demo = Example::start("demo", &["--listen", "127.0.0.1:0", "--store", "memory:"]);
+    let program = Example::start("resource_introspection", &["127.0.0.1:0", demo.base()]);
+    let (base, http) = (program.base(), reqwest::Client::new());
+    let form = [("grant_type", "client_credentials")];
+    let request = http
+        .post(format!("{}/auth/token", demo.base()))
+        .form(&form)
+        .basic_auth("demo-job", Some("demo-job-secret"));
+    let answer: Value = request.send().await.unwrap().json().await.unwrap();
+    let token = answer["access_token"].as_str().unwrap();
+    let get = async |token: &str| {
+        let request = http.get(format!("{base}/notes")).bearer_auth(token);
+        request.send().await.unwrap()
+    };
+    let taken = get(token).await;
+    assert_eq!(taken.status(), 200);
+    let text = taken.text().await.unwrap();
+    assert!(text.starts_with("the notes of demo-job"), "{text}");
+    assert_eq!(
+        http.get(format!("{base}/notes"))
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        401
+    );
+    let unknown = format!("toa_{}", "A".repeat(43));
+    assert_eq!(get(&unknown).await.status(), 401);
+    drop(demo);
+    let other = format!("toa_{}", "B".repeat(43));
+    let unavailable = get(&other).await;
+    assert_eq!(unavailable.status(), 503);
+    assert!(unavailable.headers().contains_key("retry-after"));
+    assert_eq!(get("x").await.status(), 401, "that was never one of theirs");
+}

@@ -109,7 +109,7 @@ impl<'a> Unverified<'a> {
 }
 
 /// A JSON object in which no member stands twice: of two that disagree, another reader might believe the other (RFC 8725 §2.4).
-struct Members(Map<String, Value>);
+pub(crate) struct Members(pub(crate) Map<String, Value>);
 
 impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -8,9 +8,15 @@ pub(crate) mod client_auth;
 pub(crate) mod error;
 #[cfg(feature = "server")]
 pub(crate) mod form;
+#[cfg(feature = "introspection")]
+pub(crate) mod introspected;
 #[cfg(feature = "server")]
 pub(crate) mod introspection;
-#[cfg(feature = "jwt")]
+#[cfg(any(feature = "jwt", feature = "introspection"))]
+#[cfg_attr(
+    not(feature = "jwt"),
+    expect(dead_code, reason = "what is signed here is checked elsewhere")
+)]
 pub(crate) mod jws;
 #[cfg(feature = "jwt")]
 pub(crate) mod jwt;

@@ -302,6 +302,28 @@ pub enum ConfigError {
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes")]
     RandomnessUnavailable,
+    /// An issuer that is asked about its tokens is asked with credentials (RFC 7662 §2.1), and none were named.
+    #[error("client: an issuer is asked with credentials, by client or client_auth")]
+    NoClient,
+    /// The credentials at an issuer are no client identifier with a secret or a key.
+    #[error(
+        "client: an identifier is 1 to 255 printable ASCII characters, and a secret is not empty"
+    )]
+    Client,
+    /// Where an issuer is asked about its tokens was not named.
+    #[error("endpoint: where the issuer is asked about its tokens is needed")]
+    NoEndpoint,
+    /// An endpoint is not an `https` URL without a fragment, or `http` on this machine.
+    #[error(
+        "endpoint: an https URL without fragment and credentials; http is for 127.0.0.1, [::1] and localhost only"
+    )]
+    Endpoint,
+    /// An issuer has no time to answer, or more than a minute.
+    #[error("timeout: more than nothing and at most 60 s")]
+    Timeout,
+    /// An issuer may not be asked at all, or by too many at once.
+    #[error("calls_in_flight: 1 to 4096")]
+    CallsInFlight,
     /// The realm has characters that RFC 6750 §3 keeps out of challenges.
     #[error("realm: only printable ASCII without quotes and backslashes")]
     Realm,

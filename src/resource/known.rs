@@ -274,7 +274,7 @@ mod tests {
         let recogniser = Recogniser::new(Keep::Digest).unwrap();
         let known = known(&recogniser, "hunter2");
         assert!(matches!(known.kept, super::Kept::Digest(_)));
-        assert!(!recogniser.present(token("hunter2")).is(&super::Known {
+        assert!(!recogniser.present(token("hunter2")).is(&Known {
             kept: super::Kept::Token(zeroize::Zeroizing::new("hunter2".into())),
             ..known
         }));

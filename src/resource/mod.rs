@@ -51,8 +51,12 @@
 //! carries no token.
 
 mod access_token;
+#[cfg(feature = "introspection")]
+mod breaker;
 mod cache;
 mod check;
+#[cfg(feature = "introspection")]
+mod client_auth;
 mod config;
 mod count;
 mod explain;
@@ -65,11 +69,15 @@ mod hot_table;
 mod http_client;
 #[cfg(feature = "server")]
 mod in_process;
+#[cfg(feature = "introspection")]
+mod introspection;
 mod issuer;
 mod issuers;
 mod known;
 mod layer;
 mod metadata;
+#[cfg(feature = "introspection")]
+mod opaque_issuer;
 mod policy;
 mod require;
 mod revocation;
@@ -87,6 +95,8 @@ pub use crate::protocol::refusal::{MakeBody, Refusal, RefusalBody};
 pub use crate::types::Flag;
 pub use access_token::{AccessToken, OtherClaims, Untyped};
 pub use cache::CacheLimits;
+#[cfg(feature = "introspection")]
+pub use client_auth::ClientAuth;
 pub use config::{ConfigError, ResourceServerBuilder};
 pub use explain::{Explanation, Step};
 #[cfg(feature = "axum")]
@@ -97,6 +107,8 @@ pub use http_client::{HttpClient, HttpsClient};
 pub use issuer::Issuer;
 pub use layer::{Bearer, BearerLayer};
 pub use metadata::MetadataService;
+#[cfg(feature = "introspection")]
+pub use opaque_issuer::OpaqueIssuer;
 pub use require::{Require, RequireLayer};
 pub use revocation::{TooManyRevocations, WhichTokens};
 pub use validator::{Facts, NotActive, TokenFacts, TokenFactsBuilder, Unavailable, Validator};

@@ -19,14 +19,22 @@ mod grant_type;
 mod issuer;
 #[cfg(feature = "server")]
 mod pkce;
-#[cfg(feature = "jwt")]
+#[cfg(any(feature = "jwt", feature = "introspection"))]
+#[cfg_attr(
+    not(feature = "jwt"),
+    expect(dead_code, reason = "who issues tokens checks and publishes them")
+)]
 mod public_key;
 #[cfg(feature = "server")]
 mod redirect_uri;
 mod resource_uri;
 mod scope;
 mod secret;
-#[cfg(feature = "jwt")]
+#[cfg(any(feature = "jwt", feature = "introspection"))]
+#[cfg_attr(
+    not(feature = "jwt"),
+    expect(dead_code, reason = "who issues tokens makes keys and keeps them")
+)]
 mod signing_key;
 mod subject;
 
@@ -57,7 +65,9 @@ pub use issuer::{InvalidIssuerUrl, IssuerUrl};
 #[cfg(feature = "server")]
 pub use pkce::{CodeChallenge, CodeVerifier, InvalidCodeChallenge, InvalidCodeVerifier};
 #[cfg(feature = "jwt")]
-pub(crate) use public_key::{Jwk, PublicKey};
+pub(crate) use public_key::Jwk;
+#[cfg(any(feature = "jwt", feature = "introspection"))]
+pub(crate) use public_key::PublicKey;
 #[cfg(feature = "server")]
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
 pub use resource_uri::{InvalidResourceUri, ResourceUri};
@@ -65,8 +75,8 @@ pub use scope::{InvalidScope, Scope, ScopeToken};
 #[cfg(feature = "server")]
 pub(crate) use secret::random;
 pub use secret::{Digest, RandomnessUnavailable, Secret};
-#[cfg(feature = "jwt")]
+#[cfg(any(feature = "jwt", feature = "introspection"))]
 pub(crate) use signing_key::SigningFailed;
-#[cfg(feature = "jwt")]
+#[cfg(any(feature = "jwt", feature = "introspection"))]
 pub use signing_key::{InvalidSigningKey, SigningAlgorithm, SigningKey};
 pub use subject::{InvalidSubject, Subject};
