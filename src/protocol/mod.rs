@@ -8,8 +8,12 @@ pub(crate) mod client_auth;
 pub(crate) mod error;
 #[cfg(feature = "server")]
 pub(crate) mod form;
+#[cfg(feature = "jwks")]
+pub(crate) mod freshness;
 #[cfg(feature = "server")]
 pub(crate) mod introspection;
+#[cfg(any(feature = "jwks", feature = "introspection"))]
+pub(crate) mod issuer_metadata;
 #[cfg(feature = "jwt")]
 pub(crate) mod jws;
 #[cfg(feature = "jwt")]

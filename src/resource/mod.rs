@@ -54,6 +54,8 @@ mod access_token;
 mod cache;
 mod config;
 mod count;
+#[cfg(any(feature = "jwks", feature = "introspection"))]
+mod discovery;
 #[cfg(feature = "axum")]
 mod extract;
 mod future;
