@@ -64,9 +64,19 @@ mod http_client;
 #[cfg(feature = "server")]
 mod in_process;
 mod issuer;
+#[cfg(feature = "jwks")]
+mod jwks;
+#[cfg(feature = "jwks")]
+mod jwt;
+#[cfg(feature = "jwks")]
+mod jwt_issuer;
+#[cfg(feature = "jwks")]
+mod key_fetch;
 mod layer;
 mod metadata;
 mod policy;
+#[cfg(feature = "jwks")]
+mod refetch;
 mod scope;
 mod validator;
 
@@ -86,6 +96,8 @@ pub use future::ResponseFuture;
 #[cfg(any(feature = "jwks", feature = "introspection"))]
 pub use http_client::{HttpClient, HttpsClient};
 pub use issuer::Issuer;
+#[cfg(feature = "jwks")]
+pub use jwt_issuer::JwtIssuer;
 pub use layer::{Bearer, BearerLayer};
 pub use metadata::MetadataService;
 pub use scope::{RequireScope, RequireScopeLayer};
