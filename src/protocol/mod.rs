@@ -2,15 +2,21 @@
 
 #[cfg(feature = "resource")]
 pub(crate) mod bearer;
+#[cfg(any(feature = "jwt", feature = "jwks"))]
+pub(crate) mod claims;
 #[cfg(feature = "server")]
 pub(crate) mod client_auth;
 #[cfg(feature = "server")]
 pub(crate) mod error;
+#[cfg(feature = "jwks")]
+pub(crate) mod foreign_jwt;
 #[cfg(feature = "server")]
 pub(crate) mod form;
 #[cfg(feature = "server")]
 pub(crate) mod introspection;
-#[cfg(feature = "jwt")]
+#[cfg(feature = "jwks")]
+pub(crate) mod jwk_set;
+#[cfg(any(feature = "jwt", feature = "jwks"))]
 pub(crate) mod jws;
 #[cfg(feature = "jwt")]
 pub(crate) mod jwt;
