@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use crate::types::{Scope, Secret};
 
 /// No longer token is looked at: 16 KiB.
-const LONGEST: usize = 16 * 1024;
+pub(crate) const LONGEST: usize = 16 * 1024;
 
 /// A bearer token in the form of RFC 6750 §2.1, of at most 16 KiB. Its `Debug` does not show it.
 ///

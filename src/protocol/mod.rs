@@ -2,10 +2,14 @@
 
 #[cfg(feature = "resource")]
 pub(crate) mod bearer;
+#[cfg(any(feature = "jwt", feature = "jwks"))]
+pub(crate) mod claims;
 #[cfg(feature = "server")]
 pub(crate) mod client_auth;
 #[cfg(feature = "server")]
 pub(crate) mod error;
+#[cfg(feature = "jwks")]
+pub(crate) mod foreign_jwt;
 #[cfg(feature = "server")]
 pub(crate) mod form;
 #[cfg(feature = "jwks")]
@@ -14,7 +18,9 @@ pub(crate) mod freshness;
 pub(crate) mod introspection;
 #[cfg(any(feature = "jwks", feature = "introspection"))]
 pub(crate) mod issuer_metadata;
-#[cfg(feature = "jwt")]
+#[cfg(feature = "jwks")]
+pub(crate) mod jwk_set;
+#[cfg(any(feature = "jwt", feature = "jwks"))]
 pub(crate) mod jws;
 #[cfg(feature = "jwt")]
 pub(crate) mod jwt;

@@ -5,7 +5,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 use tokio::runtime::Handle;
@@ -15,7 +14,7 @@ use super::key_fetch::{Fetched, KeyFetch};
 use super::refetch::{Change, Refetch};
 use super::validator::Unavailable;
 use crate::protocol::jwk_set::JwkSet;
-use crate::types::{Clock, Timestamp};
+use crate::types::Timestamp;
 
 /// The keys of an issuer. Clones are the same ones.
 #[derive(Clone)]

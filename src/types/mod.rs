@@ -17,10 +17,14 @@ mod flag;
 #[cfg(feature = "server")]
 mod grant_type;
 mod issuer;
+#[cfg(any(feature = "jwt", feature = "jwks"))]
+mod jws_algorithm;
 #[cfg(feature = "server")]
 mod pkce;
-#[cfg(feature = "jwt")]
+#[cfg(any(feature = "jwt", feature = "jwks"))]
 mod public_key;
+#[cfg(feature = "jwks")]
+mod public_key_pem;
 #[cfg(feature = "server")]
 mod redirect_uri;
 mod resource_uri;
@@ -29,6 +33,8 @@ mod secret;
 #[cfg(feature = "jwt")]
 mod signing_key;
 mod subject;
+#[cfg(feature = "jwks")]
+mod verification_key;
 
 #[cfg(feature = "server")]
 pub(crate) mod record;
@@ -54,10 +60,14 @@ pub use flag::Flag;
 #[cfg(feature = "server")]
 pub use grant_type::{GrantType, UnknownGrantType};
 pub use issuer::{InvalidIssuerUrl, IssuerUrl};
+#[cfg(any(feature = "jwt", feature = "jwks"))]
+pub use jws_algorithm::JwsAlgorithm;
 #[cfg(feature = "server")]
 pub use pkce::{CodeChallenge, CodeVerifier, InvalidCodeChallenge, InvalidCodeVerifier};
 #[cfg(feature = "jwt")]
-pub(crate) use public_key::{Jwk, PublicKey};
+pub(crate) use public_key::Jwk;
+#[cfg(any(feature = "jwt", feature = "jwks"))]
+pub(crate) use public_key::PublicKey;
 #[cfg(feature = "server")]
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
 pub use resource_uri::{InvalidResourceUri, ResourceUri};
@@ -70,3 +80,5 @@ pub(crate) use signing_key::SigningFailed;
 #[cfg(feature = "jwt")]
 pub use signing_key::{InvalidSigningKey, SigningAlgorithm, SigningKey};
 pub use subject::{InvalidSubject, Subject};
+#[cfg(feature = "jwks")]
+pub(crate) use verification_key::VerificationKey;

@@ -1,22 +1,29 @@
 //! Keys that check signatures, parsed once, and their public form as a JWK (RFC 7517).
 
-use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rsa::PublicKeyComponents;
+#[cfg(feature = "jwks")]
+use aws_lc_rs::signature::ECDSA_P384_SHA384_FIXED;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-    VerificationAlgorithm,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters, VerificationAlgorithm,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::JwsAlgorithm;
+#[cfg(feature = "jwt")]
 use super::signing_key::SigningAlgorithm;
 
-/// A key that checks signatures of one algorithm: that of the key, never that which a token names (RFC 8725 §3.1).
+/// A key that checks signatures by the algorithms it was made for, never by that which a token names (RFC 8725 §3.1).
 #[derive(Debug)]
 pub(crate) struct PublicKey {
-    parsed: ParsedPublicKey,
+    /// Parsed once for each algorithm.
+    checks: Vec<(JwsAlgorithm, ParsedPublicKey)>,
+    /// How long its signatures are, in bytes.
+    signature_len: usize,
     jwk: Parameters,
 }
 
@@ -45,6 +52,7 @@ enum Parameters {
 }
 
 /// A public key in a JWK set (RFC 7517 §4).
+#[cfg(feature = "jwt")]
 #[derive(Debug, Serialize)]
 pub(crate) struct Jwk<'a> {
     #[serde(flatten)]
@@ -57,29 +65,53 @@ pub(crate) struct Jwk<'a> {
 impl PublicKey {
     /// A point on P-256, not compressed: 4, and both coordinates.
     pub(crate) fn p256(point: &[u8]) -> Option<Self> {
-        let (x, y) = point.strip_prefix(&[4])?.split_at_checked(32)?;
-        let jwk = Parameters::Ec {
-            crv: "P-256",
-            kty: "EC",
-            x: URL_SAFE_NO_PAD.encode(x),
-            y: URL_SAFE_NO_PAD.encode(y),
-        };
-        Self::new(&ECDSA_P256_SHA256_FIXED, point, jwk)
+        Self::point(
+            "P-256",
+            32,
+            point,
+            (JwsAlgorithm::Es256, &ECDSA_P256_SHA256_FIXED),
+        )
+    }
+
+    /// A point on P-384, not compressed.
+    #[cfg(feature = "jwks")]
+    pub(crate) fn p384(point: &[u8]) -> Option<Self> {
+        Self::point(
+            "P-384",
+            48,
+            point,
+            (JwsAlgorithm::Es384, &ECDSA_P384_SHA384_FIXED),
+        )
     }
 
     /// The 32 bytes of RFC 8032.
     pub(crate) fn ed25519(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() != 32 {
+            return None;
+        }
         let jwk = Parameters::Okp {
             crv: "Ed25519",
             kty: "OKP",
             x: URL_SAFE_NO_PAD.encode(bytes),
         };
-        Self::new(&ED25519, bytes, jwk)
+        let parsed = ParsedPublicKey::new(&ED25519, bytes).ok()?;
+        Some(Self {
+            checks: vec![(JwsAlgorithm::EdDsa, parsed)],
+            signature_len: 64,
+            jwk,
+        })
     }
 
-    /// Modulus and exponent, most significant byte first, without leading zeros. Of 2,048 bits at least (RFC 7518 §3.3).
-    pub(crate) fn rsa(modulus: &[u8], exponent: &[u8]) -> Option<Self> {
-        if modulus.len() < 256 {
+    /// Modulus and exponent, most significant byte first, without leading zeros. Of 2,048 bits at least (RFC 7518 §3.3), and of 8,192
+    /// at most: what is longer keeps others waiting.
+    pub(crate) fn rsa(
+        modulus: &[u8],
+        exponent: &[u8],
+        algorithms: &[JwsAlgorithm],
+    ) -> Option<Self> {
+        let bits = modulus.len() * 8 - usize::try_from(modulus.first()?.leading_zeros()).ok()?;
+        // An exponent of 1 signs everything by itself; none that is in use is longer than 8 bytes.
+        if !(2048..=8192).contains(&bits) || matches!(exponent, [] | [1]) || exponent.len() > 8 {
             return None;
         }
         let jwk = Parameters::Rsa {
@@ -91,30 +123,79 @@ impl PublicKey {
             n: modulus,
             e: exponent,
         };
-        let der = components.as_der().ok()?;
-        Self::new(&RSA_PKCS1_2048_8192_SHA256, der.as_ref(), jwk)
+        let check = |algorithm| {
+            let parsed = components.to_parsed_public_key(rsa_parameters(algorithm)?);
+            Some((algorithm, parsed.ok()?))
+        };
+        Some(Self {
+            checks: algorithms
+                .iter()
+                .copied()
+                .map(check)
+                .collect::<Option<_>>()?,
+            signature_len: modulus.len(),
+            jwk,
+        })
     }
 
-    fn new(
-        algorithm: &'static dyn VerificationAlgorithm,
-        bytes: &[u8],
-        jwk: Parameters,
+    fn point(
+        crv: &'static str,
+        size: usize,
+        point: &[u8],
+        (algorithm, check): (JwsAlgorithm, &'static dyn VerificationAlgorithm),
     ) -> Option<Self> {
-        let parsed = ParsedPublicKey::new(algorithm, bytes).ok()?;
-        Some(Self { parsed, jwk })
+        let (x, y) = point.strip_prefix(&[4])?.split_at_checked(size)?;
+        let jwk = Parameters::Ec {
+            crv,
+            kty: "EC",
+            x: URL_SAFE_NO_PAD.encode(x),
+            y: URL_SAFE_NO_PAD.encode(y),
+        };
+        Some(Self {
+            checks: vec![(algorithm, ParsedPublicKey::new(check, point).ok()?)],
+            signature_len: 2 * size,
+            jwk,
+        })
     }
 
+    /// Whether this is the signature of the message by the key's private part (RFC 7515 §5.2), by this algorithm. One of another
+    /// length is none, and costs nothing.
+    pub(crate) fn has_signed(
+        &self,
+        algorithm: JwsAlgorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        signature.len() == self.signature_len
+            && self.checks.iter().any(|(checks, parsed)| {
+                *checks == algorithm && parsed.verify_sig(message, signature).is_ok()
+            })
+    }
+
+    /// RFC 7638 §3.
+    pub(crate) fn thumbprint(&self) -> [u8; 32] {
+        // Texts alone: they always have a JSON form.
+        let json = serde_json::to_vec(&self.jwk).unwrap_or_default();
+        Sha256::digest(json).into()
+    }
+}
+
+#[cfg(feature = "jwks")]
+impl PublicKey {
+    /// What it checks.
+    pub(crate) fn algorithms(&self) -> impl Iterator<Item = JwsAlgorithm> {
+        self.checks.iter().map(|(algorithm, _)| *algorithm)
+    }
+}
+
+#[cfg(feature = "jwt")]
+impl PublicKey {
     pub(crate) const fn algorithm(&self) -> SigningAlgorithm {
         match self.jwk {
             Parameters::Ec { .. } => SigningAlgorithm::Es256,
             Parameters::Okp { .. } => SigningAlgorithm::EdDsa,
             Parameters::Rsa { .. } => SigningAlgorithm::Rs256,
         }
-    }
-
-    /// Whether this is the signature of the message by the key's private part (RFC 7515 §5.2).
-    pub(crate) fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
-        self.parsed.verify_sig(message, signature).is_ok()
     }
 
     pub(crate) fn jwk<'a>(&'a self, kid: &'a str) -> Jwk<'a> {
@@ -125,12 +206,17 @@ impl PublicKey {
             kid,
         }
     }
+}
 
-    /// RFC 7638 §3, in base64url.
-    pub(crate) fn thumbprint(&self) -> String {
-        // Texts alone: they always have a JSON form.
-        let json = serde_json::to_vec(&self.jwk).unwrap_or_default();
-        URL_SAFE_NO_PAD.encode(Sha256::digest(json))
+const fn rsa_parameters(algorithm: JwsAlgorithm) -> Option<&'static RsaParameters> {
+    match algorithm {
+        JwsAlgorithm::Rs256 => Some(&RSA_PKCS1_2048_8192_SHA256),
+        JwsAlgorithm::Rs384 => Some(&RSA_PKCS1_2048_8192_SHA384),
+        JwsAlgorithm::Rs512 => Some(&RSA_PKCS1_2048_8192_SHA512),
+        JwsAlgorithm::Ps256 => Some(&RSA_PSS_2048_8192_SHA256),
+        JwsAlgorithm::Ps384 => Some(&RSA_PSS_2048_8192_SHA384),
+        JwsAlgorithm::Ps512 => Some(&RSA_PSS_2048_8192_SHA512),
+        _ => None,
     }
 }
 
