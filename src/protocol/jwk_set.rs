@@ -269,3 +269,277 @@ impl<'de> Visitor<'de> for Anything {
 const READ: [&str; 10] = [
     "alg", "crv", "e", "key_ops", "kid", "kty", "n", "use", "x", "y",
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::{JwkSet, MOST_TRIED, NotSigned};
+    use crate::protocol::foreign_jwt::tests::{Signer, encode, set};
+    use crate::types::{JwsAlgorithm, VerificationKey};
+
+    const EC: JwsAlgorithm = JwsAlgorithm::Es256;
+
+    fn jwk(algorithm: JwsAlgorithm, changes: &Value) -> Value {
+        let mut jwk = Signer::new(algorithm).jwk("a");
+        for (name, value) in changes.as_object().unwrap() {
+            jwk[name] = value.clone();
+        }
+        jwk
+    }
+
+    /// What the key may check, if it may check anything.
+    fn algorithms(jwk: &Value) -> Vec<JwsAlgorithm> {
+        let keys = set(std::slice::from_ref(jwk));
+        let algorithms = keys.keys().iter().flat_map(|key| key.algorithms());
+        algorithms.collect()
+    }
+
+    // req: 7517-5-2, 8725-3.4-1
+    #[test]
+    fn v08_a_key_that_cannot_be_used_is_left_out_and_spoils_nothing() {
+        let (rsa, ed) = (JwsAlgorithm::Rs256, JwsAlgorithm::EdDsa);
+        let bytes = |length: usize| encode(vec![0xFF; length]);
+        let bad = [
+            json!({"kty": "oct", "k": bytes(32), "kid": "a"}),
+            json!({"kty": "oct", "k": bytes(32), "alg": "HS256"}),
+            json!({"kty": "OKP", "crv": "X25519", "x": bytes(32)}),
+            json!({"kty": "OKP", "crv": "Ed448", "x": bytes(57)}),
+            json!({"kty": "OKP", "crv": "Ed25519", "x": bytes(31)}),
+            json!({"kty": "OKP", "x": bytes(32)}),
+            json!({"kty": "EC", "crv": "P-521", "x": bytes(66), "y": bytes(66)}),
+            json!({"kty": "EC", "crv": "secp256k1", "x": bytes(32), "y": bytes(32)}),
+            json!({"kty": "EC", "crv": "P-256", "x": bytes(32), "y": bytes(32)}),
+            json!({"kty": "AKP", "alg": "ML-DSA-65", "pub": bytes(1952)}),
+            json!({"kty": "LATER", "x": [1, {"y": null}], "z": 1.5e300}),
+            json!({"kty": "RSA", "n": bytes(128), "e": "AQAB"}),
+            json!({"kty": "RSA", "n": bytes(2048), "e": "AQAB"}),
+            json!({"kty": "RSA", "n": bytes(256), "e": "AQ"}),
+            json!({"kty": "RSA", "n": bytes(256)}),
+            json!({"kty": "RSA", "n": "+/", "e": "AQAB"}),
+            jwk(EC, &json!({"kid": 7})),
+            jwk(EC, &json!({"kid": null})),
+            jwk(EC, &json!({"kid": ["a"]})),
+            jwk(EC, &json!({"kid": "k".repeat(257)})),
+            jwk(EC, &json!({"use": "enc"})),
+            jwk(EC, &json!({"use": "SIG"})),
+            jwk(EC, &json!({"use": 1})),
+            jwk(EC, &json!({"key_ops": ["sign"]})),
+            jwk(EC, &json!({"key_ops": []})),
+            jwk(EC, &json!({"key_ops": "verify"})),
+            jwk(EC, &json!({"alg": "RS256"})),
+            jwk(EC, &json!({"alg": "ES384"})),
+            jwk(EC, &json!({"alg": "HS256"})),
+            jwk(EC, &json!({"alg": "ECDH-ES"})),
+            jwk(EC, &json!({"alg": ["ES256"]})),
+            jwk(EC, &json!({"alg": null})),
+            jwk(EC, &json!({"kty": "RSA"})),
+            jwk(EC, &json!({"kty": null})),
+            jwk(EC, &json!({"crv": "P-384"})),
+            jwk(EC, &json!({"d": bytes(32)})),
+            jwk(EC, &json!({"k": bytes(32)})),
+            jwk(EC, &json!({"x": bytes(33)})),
+            jwk(ed, &json!({"d": bytes(32)})),
+            jwk(ed, &json!({"alg": "ES256"})),
+            jwk(rsa, &json!({"d": null})),
+            jwk(rsa, &json!({"alg": "ES256"})),
+            jwk(rsa, &json!({"alg": "RSA-OAEP"})),
+            json!({}),
+            json!([]),
+            json!([{"kty": "EC"}]),
+            json!(null),
+            json!(true),
+            json!(-7),
+            json!(7),
+            json!(1.5),
+            json!("EC"),
+        ];
+        for bad in &bad {
+            let good = Signer::new(EC).jwk("good");
+            let keys = set(&[bad.clone(), good, bad.clone()]);
+            assert_eq!(keys.keys().len(), 1, "{bad}");
+            assert_eq!(keys.keys()[0].kid.as_deref(), Some("good"), "{bad}");
+        }
+        let good = Signer::new(EC).jwk("good");
+        let all: Vec<_> = bad.into_iter().chain([good]).collect();
+        assert_eq!(set(&all).keys().len(), 1);
+    }
+
+    // req: 7517-4.2-1
+    #[test]
+    fn v08_what_a_key_says_of_its_use_narrows_what_it_checks() {
+        let rsa = JwsAlgorithm::Rs256;
+        assert_eq!(algorithms(&jwk(rsa, &json!({}))), super::RSA);
+        let only = jwk(
+            rsa,
+            &json!({"alg": "PS384", "use": "sig", "key_ops": ["sign", "verify"]}),
+        );
+        assert_eq!(algorithms(&only), [JwsAlgorithm::Ps384]);
+        assert_eq!(algorithms(&jwk(EC, &json!({"use": "sig"}))), [EC]);
+        assert_eq!(
+            algorithms(&jwk(JwsAlgorithm::Es384, &json!({}))),
+            [JwsAlgorithm::Es384]
+        );
+        let other = jwk(
+            EC,
+            &json!({"x5c": ["MIIB", 7], "x5t#S256": null, "nbf": 1, "iss": {"a": []}}),
+        );
+        assert_eq!(algorithms(&other), [EC]);
+        for alg in ["EdDSA", "Ed25519"] {
+            let key = jwk(JwsAlgorithm::EdDsa, &json!({ "alg": alg }));
+            assert_eq!(algorithms(&key), [JwsAlgorithm::EdDsa], "{alg}");
+        }
+        let enc = jwk(EC, &json!({"use": "enc"}));
+        assert!(set(&[enc]).keys().is_empty());
+    }
+
+    #[test]
+    fn v16_a_key_with_a_repeated_member_is_left_out_alone() {
+        let good = Signer::new(EC).jwk("a").to_string();
+        let rest = good.strip_prefix('{').unwrap();
+        for repeated in [r#""kty":"EC""#, r#""kid":"b""#, r#""x5u":1,"x5u":1"#] {
+            let json = format!(r#"{{"keys":[{{{repeated},{rest},{good}]}}"#);
+            assert_eq!(
+                JwkSet::parse(json.as_bytes()).unwrap().keys().len(),
+                1,
+                "{json}"
+            );
+        }
+        for document in [
+            format!(r#"{{"keys":[{good}],"keys":[]}}"#),
+            format!(r#"{{"keys":[{good}]}} x"#),
+            format!(r#"{{"keys":{good}}}"#),
+            format!("[{good}]"),
+            good.clone(),
+            "{}".to_owned(),
+            "<html>".to_owned(),
+            String::new(),
+            r#"{"keys":null}"#.to_owned(),
+            r#"{"keys":[{"kty":"EC"#.to_owned(),
+        ] {
+            assert!(JwkSet::parse(document.as_bytes()).is_err(), "{document}");
+        }
+        assert!(
+            JwkSet::parse(br#"{"keys":[],"more":[1e9]}"#)
+                .unwrap()
+                .keys()
+                .is_empty()
+        );
+        let many =
+            |count: usize| JwkSet::parse(json!({"keys": vec![1; count]}).to_string().as_bytes());
+        assert!(many(100).is_ok());
+        assert!(many(101).is_err());
+    }
+
+    // req: jwks-select-1, jwks-select-2
+    #[test]
+    fn v03_the_key_is_chosen_by_name_and_algorithm() {
+        let (rsa, ed) = (JwsAlgorithm::Rs256, JwsAlgorithm::EdDsa);
+        let named = |algorithm, kid: &str| Signer::new(algorithm).jwk(kid);
+        let mut nameless = named(EC, "");
+        nameless.as_object_mut().unwrap().remove("kid");
+        let asked = |keys: &JwkSet, kid, algorithm| {
+            let asked = std::cell::RefCell::new(Vec::new());
+            let of = |key: &VerificationKey| {
+                asked.borrow_mut().push(key.kid.clone().unwrap_or_default());
+                false
+            };
+            let result = keys.signer(kid, algorithm, of).unwrap_err();
+            (asked.into_inner().join(" "), result)
+        };
+        let keys = set(&[
+            named(ed, "a"),
+            named(rsa, "a"),
+            named(EC, "a"),
+            named(EC, "b"),
+            nameless,
+        ]);
+        let (wrong, unknown) = (NotSigned::Wrong, NotSigned::Unknown);
+        // A decoy of the same name and another type is not asked.
+        assert_eq!(asked(&keys, Some("a"), EC), ("a".to_owned(), wrong));
+        assert_eq!(asked(&keys, Some("b"), EC), ("b".to_owned(), wrong));
+        assert_eq!(asked(&keys, Some("b"), rsa), (String::new(), wrong));
+        // Only a key without a name can be meant by a name that no key has.
+        assert_eq!(asked(&keys, Some("c"), EC), (String::new(), unknown));
+        assert_eq!(asked(&keys, Some("c"), rsa), (String::new(), unknown));
+        assert_eq!(asked(&keys, None, EC), ("a b ".to_owned(), unknown));
+        assert_eq!(asked(&keys, None, ed), ("a".to_owned(), unknown));
+        let many: Vec<_> = (0..20).map(|_| named(EC, "a")).collect();
+        let (tried, _) = asked(&set(&many), None, EC);
+        assert_eq!(tried.split(' ').count(), MOST_TRIED);
+        let (tried, _) = asked(&set(&many), Some("a"), EC);
+        assert_eq!(tried.split(' ').count(), MOST_TRIED);
+        assert_eq!(asked(&set(&[]), None, EC), (String::new(), unknown));
+        assert!(keys.signer(Some("b"), EC, |_| true).unwrap().kid.as_deref() == Some("b"));
+    }
+
+    #[test]
+    fn v09_a_set_takes_the_place_of_the_old_one_and_what_is_gone_is_told() {
+        let (stays, leaves) = (Signer::new(EC), Signer::new(EC));
+        let old = set(&[
+            stays.jwk("a"),
+            leaves.jwk("b"),
+            stays.jwk("c"),
+            stays.jwk("d"),
+        ]);
+        let mut narrower = stays.jwk("c");
+        narrower["use"] = "sig".into();
+        let new = set(&[narrower, stays.jwk("a"), leaves.jwk("other")]).adopt(&old);
+        assert_eq!(new.keys().len(), 3);
+        assert!(Arc::ptr_eq(&new.keys()[1], &old.keys()[0]));
+        assert!(Arc::ptr_eq(&new.keys()[0], &old.keys()[2]));
+        assert!(!old.keys().iter().any(|key| key.gone.is_set()));
+        old.retire_missing(&new);
+        let gone: Vec<_> = old.keys().iter().map(|key| key.gone.is_set()).collect();
+        assert_eq!(gone, [false, true, false, true]);
+        assert!(!new.keys().iter().any(|key| key.gone.is_set()));
+        // Who comes back is new: what was checked with it before stays dead.
+        let again = set(&[leaves.jwk("b")]).adopt(&old);
+        assert!(!Arc::ptr_eq(&again.keys()[0], &old.keys()[1]));
+        assert!(!again.keys()[0].gone.is_set());
+        // Another algorithm is another key.
+        let rsa = Signer::new(JwsAlgorithm::Rs256);
+        let old = set(&[rsa.jwk("a")]);
+        let mut narrow = rsa.jwk("a");
+        narrow["alg"] = "RS256".into();
+        let new = set(&[narrow]).adopt(&old);
+        assert!(!Arc::ptr_eq(&new.keys()[0], &old.keys()[0]));
+        old.retire_missing(&new);
+        assert!(old.keys()[0].gone.is_set());
+    }
+
+    #[test]
+    fn rfc7638_3_1_keys_have_their_thumbprint_however_their_numbers_are_written() {
+        let rsa = Signer::new(JwsAlgorithm::Rs256).jwk("a");
+        let modulus = base64::Engine::decode(
+            &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+            rsa["n"].as_str().unwrap(),
+        );
+        let mut signed = rsa.clone();
+        signed["n"] = encode([&[0], &*modulus.unwrap()].concat()).into();
+        signed["e"] = "AAEAAQ".into();
+        let keys = set(&[rsa, signed]);
+        assert_eq!(keys.keys()[0].thumbprint, keys.keys()[1].thumbprint);
+        let harbor = set(&[json!({
+            "kty": "EC", "crv": "P-256",
+            "x": "Mip9sZCM4FokWG__fOU9bl1u_5CdiIOH2Bs2O38pgqo",
+            "y": "y7XuarrJiB27aRUIwS4vH0xj2FPk7uhWl98cr2OYarA",
+        })]);
+        let thumbprint = encode(harbor.keys()[0].thumbprint);
+        assert_eq!(thumbprint, "MNCvokcrIiMhNnlICpHUWkR7ilXjkY10ImHHym1wNPQ");
+    }
+
+    proptest! {
+        #[test]
+        fn v08_no_document_panics_the_parser(
+            text in r#"\{"keys":\[(\{("(kty|n|e|x|y|crv|kid|use|key_ops)":("RSA"|"EC"|"P-256"|"AQAB"|null|[0-9]{1,400}|\[\]),?){0,6}\},?){0,3}\]\}"#,
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let _ = JwkSet::parse(text.as_bytes());
+            let _ = JwkSet::parse(&bytes);
+        }
+    }
+}

@@ -95,9 +95,10 @@ impl<'a> Unverified<'a> {
         self.signed.as_bytes()
     }
 
-    /// The signature, in base64url.
-    pub(crate) const fn encoded_signature(&self) -> &'a str {
-        self.signature
+    /// The signature's characters.
+    #[cfg(feature = "jwks")]
+    pub(crate) const fn signature_len(&self) -> usize {
+        self.signature.len()
     }
 
     pub(crate) fn signature(&self) -> Result<Vec<u8>, Reason> {

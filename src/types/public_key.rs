@@ -110,8 +110,10 @@ impl PublicKey {
         algorithms: &[JwsAlgorithm],
     ) -> Option<Self> {
         let bits = modulus.len() * 8 - usize::try_from(modulus.first()?.leading_zeros()).ok()?;
-        // An exponent of 1 signs everything by itself; none that is in use is longer than 8 bytes.
-        if !(2048..=8192).contains(&bits) || matches!(exponent, [] | [1]) || exponent.len() > 8 {
+        let is_odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
+        // Under an exponent of 1 every message is its own signature; none that is in use is longer than 8 bytes.
+        let is_exponent = is_odd(exponent) && exponent != [1] && exponent.len() <= 8;
+        if !(2048..=8192).contains(&bits) || !is_odd(modulus) || !is_exponent {
             return None;
         }
         let jwk = Parameters::Rsa {
@@ -220,13 +222,16 @@ const fn rsa_parameters(algorithm: JwsAlgorithm) -> Option<&'static RsaParameter
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "jwt"))]
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde_json::json;
 
     use super::PublicKey;
+    use crate::types::JwsAlgorithm;
+
+    const RS256: [JwsAlgorithm; 1] = [JwsAlgorithm::Rs256];
 
     fn decoded(text: &str) -> Vec<u8> {
         URL_SAFE_NO_PAD.decode(text).unwrap()
@@ -235,9 +240,9 @@ mod tests {
     #[test]
     fn rfc7638_3_1_the_thumbprint_of_the_example() {
         let modulus = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
-        let key = PublicKey::rsa(&decoded(modulus), &decoded("AQAB")).unwrap();
+        let key = PublicKey::rsa(&decoded(modulus), &decoded("AQAB"), &RS256).unwrap();
         assert_eq!(
-            key.thumbprint(),
+            URL_SAFE_NO_PAD.encode(key.thumbprint()),
             "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
         );
         let jwk = serde_json::to_value(key.jwk("2011-04-29")).unwrap();
@@ -256,10 +261,14 @@ mod tests {
         let signature = decoded(
             "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
         );
-        assert!(key.has_signed(message, &signature));
-        assert!(!key.has_signed(b"other", &signature));
-        assert!(!key.has_signed(message, &[]));
-        assert!(!key.has_signed(message, &signature[1..]));
+        let has_signed = |message: &[u8], signature: &[u8]| {
+            key.has_signed(JwsAlgorithm::EdDsa, message, signature)
+        };
+        assert!(has_signed(message, &signature));
+        assert!(!has_signed(b"other", &signature));
+        assert!(!has_signed(message, &[]));
+        assert!(!has_signed(message, &signature[1..]));
+        assert!(!key.has_signed(JwsAlgorithm::Es256, message, &signature));
     }
 
     #[test]
@@ -267,9 +276,18 @@ mod tests {
         assert!(PublicKey::p256(&[4; 65]).is_none(), "not on the curve");
         assert!(PublicKey::p256(&[]).is_none());
         assert!(PublicKey::ed25519(&[1; 31]).is_none());
-        assert!(
-            PublicKey::rsa(&[0xFF; 128], &[1, 0, 1]).is_none(),
-            "1,024 bits"
-        );
+        let rsa = |modulus: &[u8], exponent: &[u8]| PublicKey::rsa(modulus, exponent, &RS256);
+        assert!(rsa(&[0xFF; 256], &[1, 0, 1]).is_some());
+        assert!(rsa(&[0xFF; 1024], &[3]).is_some());
+        assert!(rsa(&[0xFF; 128], &[1, 0, 1]).is_none(), "1,024 bits");
+        assert!(rsa(&[0x7F; 256], &[1, 0, 1]).is_none(), "2,047 bits");
+        assert!(rsa(&[0xFF; 1025], &[1, 0, 1]).is_none(), "8,200 bits");
+        for exponent in [&[][..], &[1], &[2], &[1, 0], &[0, 1], &[1; 9]] {
+            assert!(rsa(&[0xFF; 256], exponent).is_none(), "{exponent:?}");
+        }
+        assert!(rsa(&[], &[3]).is_none());
+        let even = [&[0xFF; 255][..], &[0xFE]].concat();
+        assert!(rsa(&even, &[1, 0, 1]).is_none(), "even");
+        assert!(PublicKey::rsa(&[0xFF; 256], &[3], &[JwsAlgorithm::Es256]).is_none());
     }
 }
