@@ -170,6 +170,7 @@ async fn v07_a_slow_issuer_keeps_nobody_waiting_whose_key_is_there() {
         }
     }
     assert!(waiting.try_join_next().is_none());
+    publisher.publish(&[(Key::Ec2, "b")]);
     publisher.let_go(1);
     assert!(waiting.join_next().await.unwrap().unwrap().is_ok());
     api.is_invalid(&token).await;

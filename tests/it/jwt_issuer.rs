@@ -162,7 +162,7 @@ fn v35_an_issuer_is_https_or_on_this_machine() {
         ("http://127.0.0.2", InvalidIssuerUrl::NotHttps),
         ("ftp://idp.harbor.test", InvalidIssuerUrl::NotHttps),
         (
-            "https://idp.harbor.test?x",
+            "https://idp.harbor.test/?x",
             InvalidIssuerUrl::QueryOrFragment,
         ),
         ("https://IDP.harbor.test", InvalidIssuerUrl::NotAUrl),

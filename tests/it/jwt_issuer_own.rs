@@ -8,7 +8,7 @@ use tower_oauth::types::SigningAlgorithm;
 use tower_oauth::{AuthorizationServer, Issuer};
 
 use crate::publisher::{Api, until};
-use crate::support::{FILES, FOR_ITSELF, Harness, LEDGER, NOW};
+use crate::support::{FILES, FOR_ITSELF, Harness, LEDGER, NOW, SECRET};
 
 /// A server that listens where its name says, and a resource server that knows its name alone. Both have the same clock.
 async fn both(path: &str, algorithm: SigningAlgorithm) -> (Harness, Api) {
@@ -36,7 +36,13 @@ async fn both(path: &str, algorithm: SigningAlgorithm) -> (Harness, Api) {
 }
 
 async fn job(server: &Harness) -> String {
-    server.web(FOR_ITSELF).await.access_token()
+    job_at("", server, FOR_ITSELF).await
+}
+
+async fn job_at(path: &str, server: &Harness, form: &str) -> String {
+    let path = format!("{path}/auth/token");
+    let answer = server.post_as(&path, ("web", SECRET), form).await;
+    answer.access_token()
 }
 
 // req: 9068-4-2
@@ -48,14 +54,14 @@ async fn rfc9068_4_jwts_of_our_own_server_are_taken_by_who_knows_its_name_alone(
         ("", SigningAlgorithm::Rs256),
     ] {
         let (server, api) = both(path, algorithm).await;
-        let token = job(&server).await;
+        let token = job_at(path, &server, FOR_ITSELF).await;
         let facts = api.check(&token).await.unwrap();
         assert_eq!(facts.subject().as_str(), "web");
         assert_eq!(facts.issued_at(), Some(NOW));
         assert!(facts.owner().is_none() && facts.has_scope("ledger.read"));
         let files = "grant_type=client_credentials&scope=files.read";
-        api.is_invalid(&server.web(files).await.access_token())
-            .await;
+        let files = job_at(path, &server, files).await;
+        api.is_invalid(&files).await;
         server.advance(630);
         api.is_invalid(&token).await;
     }
