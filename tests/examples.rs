@@ -50,6 +50,53 @@ async fn plain_hyper_gives_a_token_and_takes_it() {
 }
 
 #[tokio::test]
+async fn the_example_that_checks_jwts_takes_those_of_the_demo_and_of_nobody_else() {
+    let arguments = [
+        "--listen",
+        "127.0.0.1:0",
+        "--store",
+        "memory:",
+        "--access-token",
+        "jwt",
+    ];
+    let (demo, other) = (
+        Example::start("demo", &arguments),
+        Example::start("demo", &arguments),
+    );
+    let program = Example::start("resource_jwt", &["127.0.0.1:0", demo.base()]);
+    let (base, http) = (program.base(), reqwest::Client::new());
+    let token = async |demo: &Example| {
+        let form = [("grant_type", "client_credentials")];
+        let request = http.post(format!("{}/auth/token", demo.base())).form(&form);
+        let request = request.basic_auth("demo-job", Some("demo-job-secret"));
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        answer["access_token"].as_str().unwrap().to_owned()
+    };
+    let get = async |token: &str| {
+        let request = http.get(format!("{base}/notes")).bearer_auth(token);
+        request.send().await.unwrap()
+    };
+    let good = token(&demo).await;
+    assert_eq!(good.split('.').count(), 3);
+    let taken = get(&good).await;
+    assert_eq!(taken.status(), 200);
+    let text = taken.text().await.unwrap();
+    assert!(text.starts_with("the notes of demo-job"), "{text}");
+    for bad in [token(&other).await, format!("{good}A"), "x".to_owned()] {
+        assert_eq!(get(&bad).await.status(), 401);
+    }
+    drop(demo);
+    assert_eq!(get(&good).await.status(), 200, "its keys are known");
+    let lonely = Example::start("resource_jwt", &["127.0.0.1:0", other.base()]);
+    let token = token(&other).await;
+    drop(other);
+    let request = http.get(format!("{}/notes", lonely.base()));
+    let unavailable = request.bearer_auth(token).send().await.unwrap();
+    assert_eq!(unavailable.status(), 503);
+    assert!(unavailable.headers().contains_key("retry-after"));
+}
+
+#[tokio::test]
 async fn the_introspecting_example_takes_the_tokens_of_the_demo_and_outlives_it() {
     let demo = Example::start("demo", &["--listen", "127.0.0.1:0", "--store", "memory:"]);
     let program = Example::start("resource_introspection", &["127.0.0.1:0", demo.base()]);

@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use crate::types::Secret;
 
 /// No longer token is looked at: 16 KiB.
-const LONGEST: usize = 16 * 1024;
+pub(crate) const LONGEST: usize = 16 * 1024;
 
 /// A bearer token in the form of RFC 6750 §2.1, of at most 16 KiB. Its `Debug` does not show it.
 ///

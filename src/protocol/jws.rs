@@ -4,15 +4,19 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+#[cfg(feature = "jwt")]
+use serde::Serialize;
 use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+#[cfg(feature = "jwt")]
 use crate::types::{PublicKey, Secret, SigningAlgorithm, SigningFailed, SigningKey};
 
 /// Why a token is not taken, for the log.
 pub(crate) type Reason = &'static str;
 
+#[cfg(feature = "jwt")]
 #[derive(Serialize)]
 struct Header<'a> {
     typ: &'a str,
@@ -21,6 +25,7 @@ struct Header<'a> {
 }
 
 /// Signs a payload.
+#[cfg(feature = "jwt")]
 pub(crate) fn sign(
     key: &SigningKey,
     typ: &str,
@@ -45,25 +50,26 @@ pub(crate) fn sign(
     Ok(Secret::new(token))
 }
 
-/// A signed text that is well-formed. Nothing in it is to be believed yet.
+/// A signed text that has the form of one. Nothing in it is to be believed yet.
 pub(crate) struct Unverified<'a> {
     /// What the signature is of.
-    signed: &'a [u8],
+    signed: &'a str,
     header: Map<String, Value>,
-    payload: Vec<u8>,
-    signature: Vec<u8>,
+    /// As they were sent: what is refused by its header costs no more.
+    payload: &'a str,
+    signature: &'a str,
 }
 
 impl<'a> Unverified<'a> {
-    /// Takes the parts apart. Encrypted and nested ones have more parts or say so, and are none (RFC 8725 §3.11).
+    /// Takes the parts apart and reads the header. Encrypted and nested ones have more parts or say so, and are none (RFC 8725 §3.11).
     pub(crate) fn parse(token: &'a str) -> Result<Self, Reason> {
-        const FORM: Reason = "not three parts of base64url";
         let (signed, signature) = token.rsplit_once('.').ok_or(FORM)?;
         let (header, payload) = signed.split_once('.').ok_or(FORM)?;
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| FORM);
-        let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
+        if payload.contains('.') {
+            return Err(FORM);
+        }
         let Members(header) =
-            serde_json::from_slice(&header).map_err(|_| "the header is no JSON object")?;
+            serde_json::from_slice(&decode(header)?).map_err(|_| "the header is no JSON object")?;
         // RFC 7515 §4.1.11: what must be understood is not. The others change what the payload is.
         if ["crit", "b64", "zip", "cty"]
             .iter()
@@ -72,40 +78,79 @@ impl<'a> Unverified<'a> {
             return Err("the header says something that is not understood");
         }
         Ok(Self {
-            signed: signed.as_bytes(),
+            signed,
             header,
             payload,
             signature,
         })
     }
 
-    /// The name of its key. That is all that is read of where the key might be: `jwk`, `jku` and `x5u` are anybody's words.
-    pub(crate) fn kid(&self) -> Option<&str> {
-        self.header.get("kid").and_then(Value::as_str)
+    /// A member of the header. Of where the key might be, nobody reads more than its name: `jwk`, `jku` and `x5u` are anybody's words.
+    pub(crate) fn header(&self, name: &str) -> Option<&Value> {
+        self.header.get(name)
     }
 
-    /// The payload's members, if the key has signed it and it is of this type (RFC 8725 §3.11), with or without `application/`.
+    /// What the signature is of: the bytes as they came (RFC 7515 §5.2).
+    pub(crate) const fn signed(&self) -> &'a [u8] {
+        self.signed.as_bytes()
+    }
+
+    /// The signature's characters.
+    #[cfg(feature = "jwks")]
+    pub(crate) const fn signature_len(&self) -> usize {
+        self.signature.len()
+    }
+
+    pub(crate) fn signature(&self) -> Result<Vec<u8>, Reason> {
+        decode(self.signature)
+    }
+
+    /// The payload's members, whoever has signed them.
+    pub(crate) fn payload(&self) -> Result<Map<String, Value>, Reason> {
+        let Members(payload) = serde_json::from_slice(&decode(self.payload)?)
+            .map_err(|_| "the payload is no JSON object")?;
+        Ok(payload)
+    }
+}
+
+#[cfg(feature = "jwt")]
+impl Unverified<'_> {
+    /// The name of its key.
+    pub(crate) fn kid(&self) -> Option<&str> {
+        self.header("kid").and_then(Value::as_str)
+    }
+
+    /// The payload's members, if the key has signed it and it is of this type (RFC 8725 §3.11).
     pub(crate) fn verify(self, key: &PublicKey, typ: &str) -> Result<Map<String, Value>, Reason> {
-        let text = |name| self.header.get(name).and_then(Value::as_str);
-        let found = text("typ").ok_or("typ is missing")?;
-        let short = match found.split_at_checked("application/".len()) {
-            Some((tree, short)) if tree.eq_ignore_ascii_case("application/") => short,
-            _ => found,
-        };
-        if !short.eq_ignore_ascii_case(typ) {
+        let text = |name| self.header(name).and_then(Value::as_str);
+        if !is_typ(text("typ").ok_or("typ is missing")?, typ) {
             return Err("of another typ");
         }
         // The key says what it is for; the header may only agree (RFC 8725 §3.1).
         if text("alg").and_then(SigningAlgorithm::from_name) != Some(key.algorithm()) {
             return Err("of another alg than its key");
         }
-        if !key.has_signed(self.signed, &self.signature) {
+        if !key.has_signed(key.algorithm().jws(), self.signed(), &self.signature()?) {
             return Err("the signature is wrong");
         }
-        let Members(payload) =
-            serde_json::from_slice(&self.payload).map_err(|_| "the payload is no JSON object")?;
-        Ok(payload)
+        self.payload()
     }
+}
+
+const FORM: Reason = "not three parts of base64url";
+
+/// Without padding, and in its one form: the bits after the last byte are zeros.
+fn decode(part: &str) -> Result<Vec<u8>, Reason> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| FORM)
+}
+
+/// Whether both are the same media type, with or without `application/` (RFC 8725 §3.11).
+pub(crate) fn is_typ(found: &str, typ: &str) -> bool {
+    let short = match found.split_at_checked("application/".len()) {
+        Some((tree, short)) if tree.eq_ignore_ascii_case("application/") => short,
+        _ => found,
+    };
+    short.eq_ignore_ascii_case(typ)
 }
 
 /// A JSON object in which no member stands twice: of two that disagree, another reader might believe the other (RFC 8725 §2.4).
@@ -137,7 +182,7 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "jwt"))]
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::claims::{names, text, time};
 use super::jws::{Reason, Unverified, sign};
 use crate::types::{
     Claims, ClientId, IssuerUrl, PublicKey, ResourceUri, Scope, Secret, SigningFailed, SigningKey,
@@ -114,37 +115,10 @@ pub(crate) fn verify(
     Ok(Verified { claims, ..verified })
 }
 
-/// A claim that must be a text, and there.
-fn text(value: Option<Value>) -> Result<String, Reason> {
-    match value {
-        Some(Value::String(text)) => Ok(text),
-        _ => Err("a claim is missing or no text"),
-    }
-}
-
-/// RFC 7519 §2, NumericDate: seconds, perhaps with a fraction. A time that is no number is no time, and not "none".
-fn time(value: Option<Value>) -> Result<Timestamp, Reason> {
-    const NO_TIME: Reason = "a time is missing or none";
-    let value = value.ok_or(NO_TIME)?;
-    let seconds = value.as_u64().or_else(|| {
-        let seconds = Duration::try_from_secs_f64(value.as_f64()?);
-        seconds.ok().map(|time| time.as_secs())
-    });
-    seconds.map(Timestamp::from_secs).ok_or(NO_TIME)
-}
-
-/// RFC 7519 §4.1.3: a text or a list of texts. What is no absolute URI names no resource.
+/// What is no absolute URI names no resource.
 fn audience(value: Option<Value>) -> Result<Vec<ResourceUri>, Reason> {
-    let names = match value {
-        Some(Value::Array(names)) if !names.is_empty() => names,
-        Some(name @ Value::String(_)) => vec![name],
-        _ => return Err("aud is missing or malformed"),
-    };
-    let mut audience = Vec::with_capacity(names.len());
-    for name in names {
-        audience.extend(text(Some(name))?.parse::<ResourceUri>());
-    }
-    Ok(audience)
+    let names = names(value)?;
+    Ok(names.iter().flat_map(|name| name.parse()).collect())
 }
 
 #[cfg(test)]

@@ -2,21 +2,27 @@
 
 #[cfg(feature = "resource")]
 pub(crate) mod bearer;
+#[cfg(any(feature = "jwt", feature = "jwks"))]
+pub(crate) mod claims;
 #[cfg(feature = "server")]
 pub(crate) mod client_auth;
 #[cfg(feature = "server")]
 pub(crate) mod error;
+#[cfg(feature = "jwks")]
+pub(crate) mod foreign_jwt;
 #[cfg(feature = "server")]
 pub(crate) mod form;
+#[cfg(feature = "jwks")]
+pub(crate) mod freshness;
 #[cfg(feature = "introspection")]
 pub(crate) mod introspected;
 #[cfg(feature = "server")]
 pub(crate) mod introspection;
-#[cfg(any(feature = "jwt", feature = "introspection"))]
-#[cfg_attr(
-    not(feature = "jwt"),
-    expect(dead_code, reason = "what is signed here is checked elsewhere")
-)]
+#[cfg(any(feature = "jwks", feature = "introspection"))]
+pub(crate) mod issuer_metadata;
+#[cfg(feature = "jwks")]
+pub(crate) mod jwk_set;
+#[cfg(any(feature = "jwt", feature = "jwks", feature = "introspection"))]
 pub(crate) mod jws;
 #[cfg(feature = "jwt")]
 pub(crate) mod jwt;

@@ -324,6 +324,23 @@ pub enum ConfigError {
     /// An issuer may not be asked at all, or by too many at once.
     #[error("calls_in_flight: 1 to 4096")]
     CallsInFlight,
+    /// An issuer's keys cannot be read, or none of them is for an algorithm that is accepted; the setting is named.
+    #[error("{0}: no key in it that can be used")]
+    Keys(&'static str),
+    /// There are two settings for the keys of one issuer.
+    #[error("jwks_uri, keys, pem, shared_secret: one of them is enough")]
+    KeysTwice,
+    /// Where an issuer's keys are is not an `https` URL without a fragment, or `http` on this machine.
+    #[error(
+        "jwks_uri: an https URL without fragment and credentials; http is for 127.0.0.1, [::1] and localhost only"
+    )]
+    JwksUri,
+    /// No algorithm is accepted, or one that takes a secret without one that was given for it.
+    #[error("algorithms: at least one, and HS256, HS384 and HS512 only by shared_secret")]
+    Algorithms,
+    /// Clocks that differ by more than a few minutes (RFC 9068 §4).
+    #[error("leeway: at most 300 s")]
+    Leeway,
     /// The realm has characters that RFC 6750 §3 keeps out of challenges.
     #[error("realm: only printable ASCII without quotes and backslashes")]
     Realm,

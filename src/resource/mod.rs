@@ -59,6 +59,8 @@ mod check;
 mod client_auth;
 mod config;
 mod count;
+#[cfg(any(feature = "jwks", feature = "introspection"))]
+mod discovery;
 mod explain;
 #[cfg(feature = "axum")]
 mod extract;
@@ -73,12 +75,22 @@ mod in_process;
 mod introspection;
 mod issuer;
 mod issuers;
+#[cfg(feature = "jwks")]
+mod jwks;
+#[cfg(feature = "jwks")]
+mod jwt;
+#[cfg(feature = "jwks")]
+mod jwt_issuer;
+#[cfg(feature = "jwks")]
+mod key_fetch;
 mod known;
 mod layer;
 mod metadata;
 #[cfg(feature = "introspection")]
 mod opaque_issuer;
 mod policy;
+#[cfg(feature = "jwks")]
+mod refetch;
 mod require;
 mod revocation;
 mod step_up;
@@ -105,6 +117,8 @@ pub use future::ResponseFuture;
 #[cfg(any(feature = "jwks", feature = "introspection"))]
 pub use http_client::{HttpClient, HttpsClient};
 pub use issuer::Issuer;
+#[cfg(feature = "jwks")]
+pub use jwt_issuer::JwtIssuer;
 pub use layer::{Bearer, BearerLayer};
 pub use metadata::MetadataService;
 #[cfg(feature = "introspection")]

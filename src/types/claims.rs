@@ -49,7 +49,7 @@ impl Claims {
     }
 
     /// What a token of another issuer says besides: it names its claims as it likes.
-    #[cfg(feature = "introspection")]
+    #[cfg(any(feature = "jwks", feature = "introspection"))]
     pub(crate) const fn of_token(claims: Map<String, Value>) -> Self {
         Self(claims)
     }

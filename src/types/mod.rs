@@ -17,14 +17,14 @@ mod flag;
 #[cfg(feature = "server")]
 mod grant_type;
 mod issuer;
+#[cfg(any(feature = "jwt", feature = "jwks", feature = "introspection"))]
+mod jws_algorithm;
 #[cfg(feature = "server")]
 mod pkce;
-#[cfg(any(feature = "jwt", feature = "introspection"))]
-#[cfg_attr(
-    not(feature = "jwt"),
-    expect(dead_code, reason = "who issues tokens checks and publishes them")
-)]
+#[cfg(any(feature = "jwt", feature = "jwks", feature = "introspection"))]
 mod public_key;
+#[cfg(feature = "jwks")]
+mod public_key_pem;
 #[cfg(feature = "server")]
 mod redirect_uri;
 mod resource_uri;
@@ -37,6 +37,8 @@ mod secret;
 )]
 mod signing_key;
 mod subject;
+#[cfg(feature = "jwks")]
+mod verification_key;
 
 #[cfg(feature = "server")]
 pub(crate) mod record;
@@ -62,17 +64,19 @@ pub use flag::Flag;
 #[cfg(feature = "server")]
 pub use grant_type::{GrantType, UnknownGrantType};
 pub use issuer::{InvalidIssuerUrl, IssuerUrl};
+#[cfg(any(feature = "jwt", feature = "jwks"))]
+pub use jws_algorithm::JwsAlgorithm;
 #[cfg(feature = "server")]
 pub use pkce::{CodeChallenge, CodeVerifier, InvalidCodeChallenge, InvalidCodeVerifier};
 #[cfg(feature = "jwt")]
 pub(crate) use public_key::Jwk;
-#[cfg(any(feature = "jwt", feature = "introspection"))]
+#[cfg(any(feature = "jwt", feature = "jwks", feature = "introspection"))]
 pub(crate) use public_key::PublicKey;
 #[cfg(feature = "server")]
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
 pub use resource_uri::{InvalidResourceUri, ResourceUri};
 pub use scope::{InvalidScope, Scope, ScopeToken};
-#[cfg(feature = "server")]
+#[cfg(any(feature = "server", feature = "resource"))]
 pub(crate) use secret::random;
 pub use secret::{Digest, RandomnessUnavailable, Secret};
 #[cfg(any(feature = "jwt", feature = "introspection"))]
@@ -80,3 +84,5 @@ pub(crate) use signing_key::SigningFailed;
 #[cfg(any(feature = "jwt", feature = "introspection"))]
 pub use signing_key::{InvalidSigningKey, SigningAlgorithm, SigningKey};
 pub use subject::{InvalidSubject, Subject};
+#[cfg(feature = "jwks")]
+pub(crate) use verification_key::VerificationKey;

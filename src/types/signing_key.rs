@@ -18,6 +18,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::Zeroizing;
 
+use super::JwsAlgorithm;
 use super::public_key::PublicKey;
 
 /// A signature algorithm for tokens (RFC 7518 §3.1, RFC 8037 §3.1). There is no symmetric one and no `none`: who can check a token
@@ -45,6 +46,15 @@ impl SigningAlgorithm {
             Self::Es256 => "ES256",
             Self::EdDsa => "EdDSA",
             Self::Rs256 => "RS256",
+        }
+    }
+
+    /// The same among all that can be checked.
+    pub(crate) const fn jws(self) -> JwsAlgorithm {
+        match self {
+            Self::Es256 => JwsAlgorithm::Es256,
+            Self::EdDsa => JwsAlgorithm::EdDsa,
+            Self::Rs256 => JwsAlgorithm::Rs256,
         }
     }
 
@@ -158,11 +168,12 @@ impl SigningKey {
                 PublicKey::rsa(
                     modulus.big_endian_without_leading_zero(),
                     exponent.big_endian_without_leading_zero(),
+                    &[JwsAlgorithm::Rs256],
                 )
             }
         };
         let public = public.ok_or(InvalidSigningKey)?;
-        let kid = kid.unwrap_or_else(|| public.thumbprint());
+        let kid = kid.unwrap_or_else(|| URL_SAFE_NO_PAD.encode(public.thumbprint()));
         Ok(Self(Arc::new(Parsed { kid, pair, public })))
     }
 
