@@ -310,9 +310,6 @@ pub enum ConfigError {
         "client: an identifier is 1 to 255 printable ASCII characters, and a secret is not empty"
     )]
     Client,
-    /// Where an issuer is asked about its tokens was not named.
-    #[error("endpoint: where the issuer is asked about its tokens is needed")]
-    NoEndpoint,
     /// An endpoint is not an `https` URL without a fragment, or `http` on this machine.
     #[error(
         "endpoint: an https URL without fragment and credentials; http is for 127.0.0.1, [::1] and localhost only"

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::breaker::Breaker;
 use super::client_auth::Credentials;
+use super::introspection_endpoint::Endpoint;
 use super::issuer::Surroundings;
 use super::validator::{Facts, NotActive, TokenFacts, Unavailable, Validator};
 use crate::protocol::bearer::{BearerToken, OwnedToken};
@@ -29,21 +30,6 @@ const WAITING: usize = 16;
 /// The least and the most that is waited before the second attempt, in milliseconds: those whose first failed together should not try
 /// again together.
 const JITTER: (u64, u64) = (50, 250);
-
-/// Where the issuer is asked.
-pub(crate) enum Endpoint {
-    /// The host has said where.
-    Given(EndpointUrl),
-}
-
-impl Endpoint {
-    /// Waits until it is known.
-    async fn url(&self) -> Result<EndpointUrl, Unavailable> {
-        match self {
-            Self::Given(url) => Ok(url.clone()),
-        }
-    }
-}
 
 /// How much an issuer is asked.
 pub(crate) struct Limits {
@@ -133,7 +119,11 @@ impl Introspection {
 
     /// The request, and once more if that may help.
     async fn ask(&self, token: &OwnedToken) -> Result<Introspected, Failure> {
-        let endpoint = self.endpoint.url().await.map_err(Failure::down)?;
+        let endpoint = self
+            .endpoint
+            .url(&self.issuer, &self.surroundings, self.timeout)
+            .await
+            .map_err(Failure::down)?;
         match self.call(&endpoint, token).await {
             Err(failure) if failure.may_pass => {
                 self.surroundings.clock.sleep(jitter()).await;
@@ -155,6 +145,9 @@ impl Introspection {
         let limit = (&**clock, self.timeout);
         let answer = http.send(request, LONGEST, limit).await;
         let answer = answer.map_err(|cause| Failure::down(cause).that_may_pass())?;
+        if matches!(answer.status(), StatusCode::NOT_FOUND | StatusCode::GONE) {
+            self.endpoint.forget();
+        }
         checked(&answer)?;
         introspected::read(answer.body(), &self.issuer, self.tolerance, self.now())
             .map_err(|malformed| Failure::ours(Unavailable::new(malformed)))

@@ -3,7 +3,7 @@
 //! One task for each issuer starts with the first request, holds nothing that keeps the keys alive, and ends with their last clone.
 //! Whatever the issuer does, the keys that are there stay until others have come or they have been stale for a day.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::{ArcSwapOption, Guard};
@@ -31,6 +31,8 @@ pub(crate) struct Known {
 
 struct Inner {
     known: ArcSwapOption<Known>,
+    /// Counts up with each set that is another one: what was refused by the keys before is judged again.
+    generation: Arc<AtomicU64>,
     /// Nothing where the keys stand in the settings.
     fetches: Option<Fetches>,
 }
@@ -59,12 +61,13 @@ impl KeySource {
         };
         Self(Arc::new(Inner {
             known: ArcSwapOption::from_pointee(known),
+            generation: Arc::default(),
             fetches: None,
         }))
     }
 
     /// Keys that the issuer publishes.
-    pub(crate) fn fetched(fetch: KeyFetch) -> Self {
+    pub(crate) fn fetched(fetch: KeyFetch, generation: Arc<AtomicU64>) -> Self {
         let fetches = Fetches {
             refetch: Mutex::new(Refetch::new(fetch.clock.now())),
             fetch: Arc::new(fetch),
@@ -74,6 +77,7 @@ impl KeySource {
         };
         Self(Arc::new(Inner {
             known: ArcSwapOption::empty(),
+            generation,
             fetches: Some(fetches),
         }))
     }
@@ -251,6 +255,9 @@ impl Inner {
         let is_news = old.as_ref().is_none_or(|old| !same_keys(&set, &old.set));
         let new = Arc::new(Known { set, number, began });
         self.known.store(Some(Arc::clone(&new)));
+        if is_news {
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
         // Only now, so that nobody begins again with a key that has gone.
         if let Some(old) = old {
             old.set.retire_missing(&new.set);

@@ -43,7 +43,7 @@ impl Jwts {
         };
         match token.verify(&known.set) {
             Ok((claims, key)) => Ok(Ok(Arc::new(self.facts(claims, &key)))),
-            Err(NotSigned::Wrong) => Ok(Err(NotActive::because("the signature is wrong"))),
+            Err(NotSigned::Wrong) => Ok(Err(NotActive::after_work("the signature is wrong"))),
             Err(NotSigned::Unknown) => Err(lacking),
         }
     }
@@ -60,6 +60,9 @@ impl Jwts {
         }
         if let Some(issued_at) = claims.issued_at {
             facts = facts.issued_at(issued_at);
+        }
+        if let Some(not_before) = claims.not_before {
+            facts = facts.not_before(not_before);
         }
         if let Some(jti) = claims.jti {
             facts = facts.jti(jti);

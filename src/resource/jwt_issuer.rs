@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::ConfigError;
@@ -167,7 +168,11 @@ impl JwtIssuer {
         self
     }
 
-    fn validator(self, surroundings: &Surroundings) -> Result<Jwts, ConfigError> {
+    fn validator(
+        self,
+        surroundings: &Surroundings,
+        generation: Arc<AtomicU64>,
+    ) -> Result<Jwts, ConfigError> {
         let issuer = self.url.clone().map_err(ConfigError::Issuer)?;
         if self.leeway > MOST_LEEWAY {
             return Err(ConfigError::Leeway);
@@ -178,13 +183,14 @@ impl JwtIssuer {
         let algorithms = self.accepted()?;
         let clock = Arc::clone(&surroundings.clock);
         let fetched = |jwks_uri| {
-            KeySource::fetched(KeyFetch {
+            let fetch = KeyFetch {
                 issuer: issuer.clone(),
                 jwks_uri,
                 http: self.http.as_ref().unwrap_or(&surroundings.http).clone(),
                 clock: Arc::clone(&clock),
                 timeout: self.timeout,
-            })
+            };
+            KeySource::fetched(fetch, generation)
         };
         let fixed = |set: Result<JwkSet, _>, setting| match set {
             Ok(set)
@@ -245,11 +251,15 @@ impl From<JwtIssuer> for Issuer {
     fn from(settings: JwtIssuer) -> Self {
         let (url, leeway, cached_for) =
             (settings.url.clone(), settings.leeway, settings.cached_for);
+        let generation = Arc::<AtomicU64>::default();
+        let counted = Arc::clone(&generation);
         let validator = move |surroundings: &Surroundings| {
-            let validator = settings.validator(surroundings)?;
+            let validator = settings.validator(surroundings, counted)?;
             Ok(Arc::new(validator) as Arc<dyn DynValidator>)
         };
-        let issuer = Self::new(url, Tokens::Jwt, validator).leeway(leeway);
+        let issuer = Self::new(url, Tokens::Jwt, validator)
+            .leeway(leeway)
+            .generation(generation);
         match cached_for {
             Some(staleness) => issuer.cached_for(staleness),
             None => issuer.cached(),

@@ -73,6 +73,8 @@ mod http_client;
 mod in_process;
 #[cfg(feature = "introspection")]
 mod introspection;
+#[cfg(feature = "introspection")]
+mod introspection_endpoint;
 mod issuer;
 mod issuers;
 #[cfg(feature = "jwks")]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::client_auth::{ClientAuth, Credentials};
 use super::http_client::{Http, HttpClient};
-use super::introspection::{Endpoint, Introspection, Limits};
+use super::introspection::{Introspection, Limits};
+use super::introspection_endpoint::Endpoint;
 use super::issuer::{Issuer, Surroundings, Tokens};
 use super::{ConfigError, validator::DynValidator};
 use crate::protocol::introspected::Tolerance;
@@ -57,8 +58,7 @@ impl Issuer {
 /// let api = ResourceServer::builder("https://api.example/ledger")
 ///     .issuer(
 ///         Issuer::opaque("https://as.example")
-///             .client("ledger", "s3cr3t")
-///             .endpoint("https://as.example/introspect"),
+///             .client("ledger", "s3cr3t"),
 ///     )
 ///     .build()?;
 /// # Ok::<(), tower_oauth::resource::ConfigError>(())
@@ -90,7 +90,8 @@ impl OpaqueIssuer {
         self
     }
 
-    /// Where it is asked: its `introspection_endpoint` (RFC 8414 §2), an `https` URL, or `http` on this machine.
+    /// Where it is asked: its `introspection_endpoint` (RFC 8414 §2), an `https` URL, or `http` on this machine. Default: where its metadata
+    /// says, which is read when the first token is to be checked, and again if the endpoint is gone.
     pub fn endpoint(mut self, url: impl AsRef<str>) -> Self {
         self.endpoint = Some(url.as_ref().parse());
         self
@@ -156,8 +157,10 @@ impl OpaqueIssuer {
         surroundings: &Surroundings,
     ) -> Result<Introspection, ConfigError> {
         let credentials: Credentials = self.client.ok_or(ConfigError::NoClient)?.credentials()?;
-        let endpoint = self.endpoint.ok_or(ConfigError::NoEndpoint)?;
-        let endpoint = endpoint.map_err(|_| ConfigError::Endpoint)?;
+        let endpoint = match self.endpoint {
+            Some(url) => Endpoint::Given(url.map_err(|_| ConfigError::Endpoint)?),
+            None => Endpoint::discovered(),
+        };
         if self.timeout.is_zero() || self.timeout > LONGEST_TIMEOUT {
             return Err(ConfigError::Timeout);
         }
@@ -172,12 +175,10 @@ impl OpaqueIssuer {
             timeout: self.timeout,
             calls: self.calls_in_flight,
         };
-        Ok(Introspection::new(
-            issuer,
-            (Endpoint::Given(endpoint), credentials),
-            (limits, surroundings),
+        Ok(
+            Introspection::new(issuer, (endpoint, credentials), (limits, surroundings))
+                .reading(self.tolerance, self.assumed_audience),
         )
-        .reading(self.tolerance, self.assumed_audience))
     }
 }
 

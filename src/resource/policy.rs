@@ -30,6 +30,13 @@ pub(crate) fn check(
     if facts.expires_at.saturating_add(demands.leeway) <= now {
         return Err("expired"); // RFC 7519 §4.1.4: "on or after"
     }
+    let now_at_most = now.saturating_add(demands.leeway);
+    if facts
+        .not_before
+        .is_some_and(|not_before| now_at_most < not_before)
+    {
+        return Err("not good yet"); // RFC 7519 §4.1.5
+    }
     if facts.have_ended() {
         return Err("revoked"); // RFC 7009 §2.2
     }
@@ -108,6 +115,27 @@ mod tests {
         assert_eq!(at(1001), Ok(()));
         assert_eq!(at(1000), Err("expired"));
         assert_eq!(at(999), Err("expired"));
+    }
+
+    #[test]
+    fn rfc7519_4_1_5_a_token_is_not_good_before_its_time() {
+        let from = |secs| {
+            let subject = Subject::new("ada").unwrap();
+            let facts = TokenFacts::builder(issuer("https://as.example"), subject, Timestamp::MAX);
+            let facts = facts
+                .audience(["ledger"])
+                .not_before(Timestamp::from_secs(secs));
+            let facts = facts.build();
+            (
+                verdict(&facts),
+                verdict_with(&facts, Duration::from_secs(30)),
+            )
+        };
+        let early = Err("not good yet");
+        assert_eq!(from(1000), (Ok(()), Ok(())));
+        assert_eq!(from(1001), (early, Ok(())));
+        assert_eq!(from(1030), (early, Ok(())));
+        assert_eq!(from(1031), (early, early));
     }
 
     #[test]

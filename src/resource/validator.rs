@@ -80,6 +80,7 @@ pub struct TokenFacts {
     pub(crate) scope: Scope,
     pub(crate) audience: Vec<Audience>,
     pub(crate) issued_at: Option<Timestamp>,
+    pub(crate) not_before: Option<Timestamp>,
     pub(crate) jti: Option<String>,
     pub(crate) claims: Claims,
     pub(crate) flags: Vec<Flag>,
@@ -104,6 +105,7 @@ impl TokenFacts {
                 scope: Scope::empty(),
                 audience: Vec::new(),
                 issued_at: None,
+                not_before: None,
                 jti: None,
                 claims: Claims::none(),
                 flags: Vec::new(),
@@ -178,6 +180,12 @@ impl TokenFactsBuilder {
     /// Whom the token is meant for: resources, or names of the issuer's. Default: nobody, and then every resource refuses it.
     pub fn audience(mut self, audience: impl IntoIterator<Item = impl Into<Audience>>) -> Self {
         self.facts.audience = audience.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Before when the token is not good (RFC 7519 §4.1.5). Default: it is good at once.
+    pub fn not_before(mut self, not_before: Timestamp) -> Self {
+        self.facts.not_before = Some(not_before);
         self
     }
 
