@@ -114,7 +114,6 @@ impl KeySource {
         let Some(fetches) = &self.0.fetches else {
             return false;
         };
-        self.start();
         let Some(number) = fetches.ask() else {
             return false;
         };
@@ -122,6 +121,13 @@ impl KeySource {
         let is_over = landed.wait_for(|landed| *landed >= number).await.is_ok();
         let known = self.0.known.load();
         is_over && known.as_ref().is_some_and(|known| known.number >= number)
+    }
+
+    /// Whether there is somebody who fetches, so that it is worth waiting.
+    pub(crate) fn are_fetched(&self) -> bool {
+        self.start();
+        let fetches = self.0.fetches.as_ref();
+        fetches.is_some_and(|fetches| fetches.has_task.load(Ordering::Acquire))
     }
 
     fn start(&self) {
