@@ -77,6 +77,8 @@
 //!
 //! With feature `axum`, handlers take an [`AccessToken`] as an argument.
 //!
+//! With feature `jwks`, tokens may be JWTs of any server that publishes its keys (RFC 9068): `.issuer(Issuer::jwt("https://as.example"))`.
+//!
 //! # Features
 //!
 //! | feature | gives | default |
@@ -85,6 +87,7 @@
 //! | `resource` | [`ResourceServer`] and its layers | yes |
 //! | `sqlite` | `SqliteStore`, the embedded durable store | |
 //! | `jwt` | JWT access tokens (RFC 9068), their keys and the JWK set | |
+//! | `jwks` | `Issuer::jwt`: JWT access tokens of other servers, checked with the keys that they publish (RFC 9068, RFC 8414) | |
 //! | `axum` | extractors for handlers | |
 //! | `metrics` | counters and histograms, [as below](#seen-from-outside) | |
 //! | `testing` | `ManualClock`, and the conformance suite that a store passes | |

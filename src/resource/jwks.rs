@@ -182,13 +182,24 @@ impl Fetches {
         Some(number)
     }
 
+    /// The task has ended in the middle of a fetch: with its runtime, or by a client that panics.
+    fn break_off(&self) {
+        {
+            let mut refetch = self.lock();
+            if refetch.landed < refetch.begun {
+                refetch.failed(self.fetch.clock.now());
+            }
+        }
+        self.land();
+    }
+
     fn land(&self) {
         let landed = self.lock().landed;
         self.landed.send_replace(landed);
     }
 }
 
-/// When the task ends, however it ends, the next request starts another.
+/// When the task ends, however it ends, nobody waits for it any longer, and the next request starts another.
 struct End(Weak<Inner>);
 
 impl Drop for End {
@@ -196,6 +207,7 @@ impl Drop for End {
         let inner = self.0.upgrade();
         if let Some(fetches) = inner.as_ref().and_then(|inner| inner.fetches.as_ref()) {
             fetches.has_task.store(false, Ordering::Release);
+            fetches.break_off();
         }
     }
 }
