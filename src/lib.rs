@@ -78,6 +78,7 @@
 //! With feature `axum`, handlers take an [`AccessToken`] as an argument.
 //!
 //! With feature `introspection`, tokens may be those of any server that tells what it knows of them (RFC 7662): `Issuer::opaque`.
+//! With feature `jwks`, tokens may be JWTs of any server that publishes its keys (RFC 9068): `.issuer(Issuer::jwt("https://as.example"))`.
 //!
 //! # Features
 //!
@@ -88,6 +89,7 @@
 //! | `sqlite` | `SqliteStore`, the embedded durable store | |
 //! | `jwt` | JWT access tokens (RFC 9068), their keys and the JWK set | |
 //! | `introspection` | `Issuer::opaque`: tokens of other servers, which are asked about them (RFC 7662) | |
+//! | `jwks` | `Issuer::jwt`: JWT access tokens of other servers, checked with the keys that they publish (RFC 9068, RFC 8414) | |
 //! | `axum` | extractors for handlers | |
 //! | `metrics` | counters and histograms, [as below](#seen-from-outside) | |
 //! | `testing` | `ManualClock`, and the conformance suite that a store passes | |

@@ -924,6 +924,16 @@ pub(super) mod tests {
                 .get("azp")
                 .is_some()
         );
+        // `azp` stands for `client_id` with older issuers alone.
+        let azp = json!({"client_id": null, "azp": "cl_7Qm2v9Tz"});
+        assert!(with_typ_jwt(&azp).is_ok());
+        let mut payload = good();
+        payload["azp"] = payload
+            .as_object_mut()
+            .unwrap()
+            .remove("client_id")
+            .unwrap();
+        assert!(with_payload(payload.to_string(), &rules()).is_err());
     }
 
     // req: 7515-4.1.11-1

@@ -182,7 +182,8 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-#[cfg(all(test, feature = "jwt"))]
+#[cfg(feature = "jwt")]
+#[cfg(test)]
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -118,7 +118,6 @@ impl KeySource {
         let Some(fetches) = &self.0.fetches else {
             return false;
         };
-        self.start();
         let Some(number) = fetches.ask() else {
             return false;
         };
@@ -126,6 +125,13 @@ impl KeySource {
         let is_over = landed.wait_for(|landed| *landed >= number).await.is_ok();
         let known = self.0.known.load();
         is_over && known.as_ref().is_some_and(|known| known.number >= number)
+    }
+
+    /// Whether there is somebody who fetches, so that it is worth waiting.
+    pub(crate) fn are_fetched(&self) -> bool {
+        self.start();
+        let fetches = self.0.fetches.as_ref();
+        fetches.is_some_and(|fetches| fetches.has_task.load(Ordering::Acquire))
     }
 
     fn start(&self) {
@@ -180,13 +186,24 @@ impl Fetches {
         Some(number)
     }
 
+    /// The task has ended in the middle of a fetch: with its runtime, or by a client that panics.
+    fn break_off(&self) {
+        {
+            let mut refetch = self.lock();
+            if refetch.landed < refetch.begun {
+                refetch.failed(self.fetch.clock.now());
+            }
+        }
+        self.land();
+    }
+
     fn land(&self) {
         let landed = self.lock().landed;
         self.landed.send_replace(landed);
     }
 }
 
-/// When the task ends, however it ends, the next request starts another.
+/// When the task ends, however it ends, nobody waits for it any longer, and the next request starts another.
 struct End(Weak<Inner>);
 
 impl Drop for End {
@@ -194,6 +211,7 @@ impl Drop for End {
         let inner = self.0.upgrade();
         if let Some(fetches) = inner.as_ref().and_then(|inner| inner.fetches.as_ref()) {
             fetches.has_task.store(false, Ordering::Release);
+            fetches.break_off();
         }
     }
 }

@@ -98,6 +98,11 @@ impl Validator for Jwts {
     }
 
     async fn validate(&self, token: OwnedToken, _: Timestamp) -> Result<Facts, Unavailable> {
+        if !self.keys.are_fetched() {
+            return Err(Unavailable::new(
+                "keys are fetched in a Tokio runtime alone",
+            ));
+        }
         let question = self.keys.question();
         let mut enough = self.clock.sleep(self.timeout);
         loop {

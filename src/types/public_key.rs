@@ -222,7 +222,8 @@ const fn rsa_parameters(algorithm: JwsAlgorithm) -> Option<&'static RsaParameter
     }
 }
 
-#[cfg(all(test, feature = "jwt"))]
+#[cfg(feature = "jwt")]
+#[cfg(test)]
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;

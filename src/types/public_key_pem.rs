@@ -84,7 +84,7 @@ fn whole(tag: u8, mut der: &[u8]) -> Option<&[u8]> {
 fn next<'a>(tag: u8, der: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (&[found, first], rest) = der.split_first_chunk()?;
     let (length, rest) = match first {
-        0..=0x7F => (usize::from(first), rest),
+        ..=0x7F => (usize::from(first), rest),
         0x81 => {
             let (&[length], rest) = rest.split_first_chunk()?;
             (usize::from(length), rest)

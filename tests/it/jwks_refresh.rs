@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -9,11 +10,14 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower_oauth::resource::{HttpClient, Refusal, Unavailable};
+use tower_oauth::types::{Clock as _, SystemClock};
+use tower_oauth::{Issuer, ResourceServer};
 
 use crate::publisher::{
     Api, JWKS, Key, METADATA, Publisher, Reply, answer, claims, header, json_of, json_with, set,
     until, with,
 };
+use crate::support::LEDGER;
 
 /// An issuer with one key whose answer has these headers, a resource server that has fetched it, and a good token.
 async fn up(headers: &[&str]) -> (Publisher, Api, String) {
@@ -200,7 +204,7 @@ async fn v29_a_service_starts_while_its_issuer_is_down_and_recovers_by_itself() 
 async fn v29_an_issuer_that_never_answers_is_waited_for_so_long_and_no_longer() {
     let publisher = Publisher::start().await;
     publisher.reply(JWKS, Reply::Held(answer(200, &[], &set(&[(Key::Ec, "a")]))));
-    let api = publisher.api_with(|issuer| issuer.timeout(std::time::Duration::from_secs(3)));
+    let api = publisher.api_with(|issuer| issuer.timeout(Duration::from_secs(3)));
     let token = publisher.token(Key::Ec, "a");
     let mut waiting = JoinSet::new();
     for _ in 0..100 {
@@ -312,21 +316,61 @@ impl HttpClient for Panics {
 }
 
 #[tokio::test]
-async fn a_client_that_panics_is_an_outage_and_is_tried_again() {
+async fn a_client_that_panics_is_an_outage_and_is_not_tried_at_every_request() {
     let publisher = Publisher::start().await;
     let sent = Arc::new(Semaphore::new(0));
     let api = publisher.api_with(|issuer| issuer.http_client(Panics(Arc::clone(&sent))));
     let token = publisher.token(Key::Ec, "a");
-    for attempt in 1..=2 {
-        let mut waiting = JoinSet::new();
-        let (other, token) = (api.clone(), token.clone());
-        waiting.spawn(async move { other.check(&token).await });
-        until("an attempt", async || sent.available_permits() >= attempt).await;
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
+    for _ in 0..20 {
+        api.is_unavailable(&token).await; // at once: nobody waits for what will not come
+    }
+    assert_eq!(sent.available_permits(), 4);
+    api.advance(10);
+    api.is_unavailable(&token).await;
+    assert!((5..=6).contains(&sent.available_permits()));
+}
+
+#[test]
+fn the_task_ends_with_its_runtime_and_the_next_one_starts_another() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let elsewhere = tokio::runtime::Runtime::new().unwrap();
+    let publisher = elsewhere.block_on(Publisher::start());
+    let api = publisher.api();
+    let token = publisher.token(Key::Ec, "a");
+    let first = runtime();
+    assert!(first.block_on(api.is_good(&token)));
+    publisher.reply(JWKS, Reply::Held(answer(200, &[], &set(&[]))));
+    first.block_on(async {
+        let other = publisher.token(Key::Ec2, "b");
+        tokio::select! {
+            _ = api.check(&other) => panic!("there is no answer"),
+            () = publisher.has_been_asked(2) => {}
         }
-        api.advance(5);
-        let checked = waiting.join_next().await.unwrap().unwrap();
-        assert_eq!(checked.unwrap_err(), Refusal::Unavailable);
+    });
+    drop(first);
+    publisher.publish(&[(Key::Ec, "a"), (Key::Ec2, "b")]);
+    let second = runtime();
+    let new = publisher.token(Key::Ec2, "b");
+    assert!(second.block_on(api.is_good(&token)));
+    assert!(second.block_on(api.is_good(&new)));
+}
+
+#[test]
+fn without_a_runtime_nobody_can_say_and_nothing_panics() {
+    const ISSUER: &str = "https://idp.harbor.test";
+    let manual = Api::of(|builder| builder.issuer(Issuer::jwt(ISSUER)));
+    let system = ResourceServer::builder(LEDGER).issuer(Issuer::jwt(ISSUER));
+    for (server, now) in [
+        (manual.server.clone(), manual.now()),
+        (system.build().unwrap(), SystemClock.now()),
+    ] {
+        let token = Key::Ec.sign(&header(Key::Ec, "a"), &claims(ISSUER, now));
+        let mut check = Box::pin(server.authenticate(&token));
+        let mut context = Context::from_waker(Waker::noop());
+        let at_once = check.as_mut().poll(&mut context);
+        assert!(matches!(at_once, Poll::Ready(Err(Refusal::Unavailable))));
     }
 }
