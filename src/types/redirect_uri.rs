@@ -117,8 +117,8 @@ impl FromStr for RedirectUri {
         let url = Url::parse(text).map_err(|_| InvalidRedirectUri)?;
         let written = |scheme: &str| text.get(..scheme.len()) == Some(scheme);
         let authority = text
-            .split("://")
-            .nth(1)
+            .get(url.scheme().len()..)
+            .and_then(|rest| rest.strip_prefix("://"))
             .and_then(|rest| rest.split(['/', '?']).next())
             .unwrap_or_default();
         // The host that a person is shown is the one that the browser goes to: the parser would mend `https:///host` and `0x7f.1`.
@@ -133,12 +133,9 @@ impl FromStr for RedirectUri {
             // RFC 8252 §7.1: a private-use scheme is a reversed domain name; `javascript`, `data`, `file` … are not.
             scheme => scheme.contains('.') && written(scheme),
         };
-        // A host with escapes in it would be shown to a person as something else than where it leads.
-        if !fits
-            || authority.contains('%')
-            || !url.username().is_empty()
-            || url.password().is_some()
-        {
+        // A host with escapes in it would be shown to a person as something else than where it leads; and one behind a name is not where
+        // it seems to lead, though the name be empty.
+        if !fits || authority.contains(['%', '@']) {
             return Err(InvalidRedirectUri);
         }
         if url
@@ -205,6 +202,7 @@ mod tests {
             "http://localhost:9/cb",
             "http://[::1]:3000/",
             "com.harbor.app:/cb",
+            "com.harbor.app:/cb?at=a://b@c",
         ] {
             assert!(good.parse::<RedirectUri>().is_ok(), "{good}");
         }
@@ -226,6 +224,11 @@ mod tests {
             "https://2130706433/cb",
             "HTTPS://x.example/cb",
             "https://u@x.example/cb",
+            "https://@x.example/cb",
+            "https://:@x.example/cb",
+            "com.harbor.app://@",
+            "com.harbor.app://@/cb",
+            "com.harbor.app://u@x/cb",
             "https://x.example/c b",
             "https://x.example/\\cb",
             "https://x.ex%61mple/cb",
