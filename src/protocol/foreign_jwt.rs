@@ -1064,6 +1064,29 @@ pub(super) mod tests {
         ] {
             assert!(with_payload(payload, &rules()).is_err(), "{payload}");
         }
+        // A reader of JSON has a word of its own that makes a text of an object.
+        for (name, text) in [
+            ("iss", r#""https://auth.harbor.test""#),
+            ("aud", r#""https://api.harbor.test/ledger""#),
+            ("scope", r#""ledger.admin""#),
+        ] {
+            let object = json!({ "$serde_json::private::RawValue": text });
+            assert!(with(name, object).is_err(), "{name}");
+        }
+        let more = |count: usize| {
+            (0..count)
+                .map(|n| format!(r#","x{n}":{n}"#))
+                .collect::<String>()
+        };
+        for (count, is_taken) in [(32, true), (33, false), (1_000, false)] {
+            let more = more(count);
+            let header = format!(r#"{{"alg":"ES256","typ":"at+jwt","kid":"a"{more}}}"#);
+            assert_eq!(
+                with_raw_header(&header, &rules()).is_ok(),
+                is_taken,
+                "{count}"
+            );
+        }
         let mut latin1 = good.replace("usr_50317", "@").into_bytes();
         for byte in &mut latin1 {
             if *byte == b'@' {
