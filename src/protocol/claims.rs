@@ -8,6 +8,7 @@ use super::jws::Reason;
 use crate::types::Timestamp;
 
 /// A claim that must be a text, and there.
+#[cfg(feature = "jwt")]
 pub(crate) fn text(value: Option<Value>) -> Result<String, Reason> {
     match value {
         Some(Value::String(text)) => Ok(text),
@@ -24,15 +25,4 @@ pub(crate) fn time(value: Option<Value>) -> Result<Timestamp, Reason> {
         seconds.ok().map(|time| time.as_secs())
     });
     seconds.map(Timestamp::from_secs).ok_or(NO_TIME)
-}
-
-/// RFC 7519 §4.1.3: a text or a list of texts, one at least.
-pub(crate) fn names(value: Option<Value>) -> Result<Vec<String>, Reason> {
-    match value {
-        Some(Value::String(name)) => Ok(vec![name]),
-        Some(Value::Array(names)) if !names.is_empty() => {
-            names.into_iter().map(|name| text(Some(name))).collect()
-        }
-        _ => Err("aud is missing or malformed"),
-    }
 }

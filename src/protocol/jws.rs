@@ -1,13 +1,15 @@
 //! Signed texts in the compact form (RFC 7515 §3.1): three parts of base64url.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 #[cfg(feature = "jwt")]
 use serde::Serialize;
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+#[cfg(feature = "jwt")]
 use serde_json::{Map, Value};
 
 #[cfg(feature = "jwt")]
@@ -18,7 +20,7 @@ pub(crate) type Reason = &'static str;
 
 #[cfg(feature = "jwt")]
 #[derive(Serialize)]
-struct Header<'a> {
+struct Signed<'a> {
     typ: &'a str,
     alg: &'a str,
     kid: &'a str,
@@ -31,7 +33,7 @@ pub(crate) fn sign(
     typ: &str,
     payload: &impl Serialize,
 ) -> Result<Secret, SigningFailed> {
-    let header = Header {
+    let header = Signed {
         typ,
         alg: key.algorithm().as_str(),
         kid: key.kid(),
@@ -54,7 +56,7 @@ pub(crate) fn sign(
 pub(crate) struct Unverified<'a> {
     /// What the signature is of.
     signed: &'a str,
-    header: Map<String, Value>,
+    pub(crate) header: Header,
     /// As they were sent: what is refused by its header costs no more.
     payload: &'a str,
     signature: &'a str,
@@ -68,13 +70,12 @@ impl<'a> Unverified<'a> {
         if payload.contains('.') {
             return Err(FORM);
         }
-        let Members(header) =
-            serde_json::from_slice(&decode(header)?).map_err(|_| "the header is no JSON object")?;
+        let header = decode(header)?;
+        // Also what is skipped is UTF-8 (RFC 8725 §3.7).
+        let header = str::from_utf8(&header).map_err(|_| "the header is no UTF-8")?;
+        let header: Header = serde_json::from_str(header).map_err(|_| "the header is malformed")?;
         // RFC 7515 §4.1.11: what must be understood is not. The others change what the payload is.
-        if ["crit", "b64", "zip", "cty"]
-            .iter()
-            .any(|name| header.contains_key(*name))
-        {
+        if header.is_beyond_us {
             return Err("the header says something that is not understood");
         }
         Ok(Self {
@@ -83,11 +84,6 @@ impl<'a> Unverified<'a> {
             payload,
             signature,
         })
-    }
-
-    /// A member of the header. Of where the key might be, nobody reads more than its name: `jwk`, `jku` and `x5u` are anybody's words.
-    pub(crate) fn header(&self, name: &str) -> Option<&Value> {
-        self.header.get(name)
     }
 
     /// What the signature is of: the bytes as they came (RFC 7515 §5.2).
@@ -105,11 +101,9 @@ impl<'a> Unverified<'a> {
         decode(self.signature)
     }
 
-    /// The payload's members, whoever has signed them.
-    pub(crate) fn payload(&self) -> Result<Map<String, Value>, Reason> {
-        let Members(payload) = serde_json::from_slice(&decode(self.payload)?)
-            .map_err(|_| "the payload is no JSON object")?;
-        Ok(payload)
+    /// The payload, whoever has signed it.
+    pub(crate) fn payload(&self) -> Result<Vec<u8>, Reason> {
+        decode(self.payload)
     }
 }
 
@@ -117,25 +111,31 @@ impl<'a> Unverified<'a> {
 impl Unverified<'_> {
     /// The name of its key.
     pub(crate) fn kid(&self) -> Option<&str> {
-        self.header("kid").and_then(Value::as_str)
+        self.header.kid.as_deref()
     }
 
     /// The payload's members, if the key has signed it and it is of this type (RFC 8725 §3.11).
     pub(crate) fn verify(self, key: &PublicKey, typ: &str) -> Result<Map<String, Value>, Reason> {
-        let text = |name| self.header(name).and_then(Value::as_str);
-        if !is_typ(text("typ").ok_or("typ is missing")?, typ) {
+        let header = &self.header;
+        if !is_typ(header.typ.as_deref().ok_or("typ is missing")?, typ) {
             return Err("of another typ");
         }
         // The key says what it is for; the header may only agree (RFC 8725 §3.1).
-        if text("alg").and_then(SigningAlgorithm::from_name) != Some(key.algorithm()) {
+        let alg = header.alg.as_deref().and_then(SigningAlgorithm::from_name);
+        if alg != Some(key.algorithm()) {
             return Err("of another alg than its key");
         }
         if !key.has_signed(key.algorithm().jws(), self.signed(), &self.signature()?) {
             return Err("the signature is wrong");
         }
-        self.payload()
+        let Members(payload) = serde_json::from_slice(&self.payload()?)
+            .map_err(|_| "the payload is no JSON object")?;
+        Ok(payload)
     }
 }
+
+/// Of more members than these and the three nothing is known, and each is compared with all others.
+const MOST_MEMBERS: usize = 32;
 
 const FORM: Reason = "not three parts of base64url";
 
@@ -153,9 +153,66 @@ pub(crate) fn is_typ(found: &str, typ: &str) -> bool {
     short.eq_ignore_ascii_case(typ)
 }
 
+/// What is read of a header (RFC 7515 §4.1): texts, each once at most. Of where the key might be, nobody reads more than its name: `jwk`,
+/// `jku` and `x5u` are anybody's words.
+#[derive(Default)]
+pub(crate) struct Header {
+    pub(crate) alg: Option<String>,
+    pub(crate) typ: Option<String>,
+    pub(crate) kid: Option<String>,
+    is_beyond_us: bool,
+}
+
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Parameters;
+
+        impl<'de> Visitor<'de> for Parameters {
+            type Value = Header;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object without repeated members")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+                let mut header = Header::default();
+                let mut others = Vec::new();
+                while let Some(Text(name)) = map.next_key()? {
+                    let is_repeated = match &*name {
+                        "alg" => header.alg.replace(map.next_value()?).is_some(),
+                        "typ" => header.typ.replace(map.next_value()?).is_some(),
+                        "kid" => header.kid.replace(map.next_value()?).is_some(),
+                        _ => {
+                            header.is_beyond_us |= matches!(&*name, "crit" | "b64" | "zip" | "cty");
+                            map.next_value::<IgnoredAny>()?;
+                            let is_repeated = others.contains(&name);
+                            others.push(name);
+                            is_repeated || others.len() > MOST_MEMBERS
+                        }
+                    };
+                    if is_repeated {
+                        return Err(A::Error::custom(
+                            "a member is repeated, or there are too many",
+                        ));
+                    }
+                }
+                Ok(header)
+            }
+        }
+
+        deserializer.deserialize_map(Parameters)
+    }
+}
+
+/// A text, not copied unless something in it is escaped.
+#[derive(Deserialize)]
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+
 /// A JSON object in which no member stands twice: of two that disagree, another reader might believe the other (RFC 8725 §2.4).
+#[cfg(feature = "jwt")]
 pub(crate) struct Members(pub(crate) Map<String, Value>);
 
+#[cfg(feature = "jwt")]
 impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Once;

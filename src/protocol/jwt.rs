@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::claims::{names, text, time};
+use super::claims::{text, time};
 use super::jws::{Reason, Unverified, sign};
 use crate::types::{
     Claims, ClientId, IssuerUrl, PublicKey, ResourceUri, Scope, Secret, SigningFailed, SigningKey,
@@ -115,10 +115,18 @@ pub(crate) fn verify(
     Ok(Verified { claims, ..verified })
 }
 
-/// What is no absolute URI names no resource.
+/// RFC 7519 §4.1.3: a text or a list of texts. What is no absolute URI names no resource.
 fn audience(value: Option<Value>) -> Result<Vec<ResourceUri>, Reason> {
-    let names = names(value)?;
-    Ok(names.iter().flat_map(|name| name.parse()).collect())
+    let names = match value {
+        Some(Value::Array(names)) if !names.is_empty() => names,
+        Some(name @ Value::String(_)) => vec![name],
+        _ => return Err("aud is missing or malformed"),
+    };
+    let mut audience = Vec::with_capacity(names.len());
+    for name in names {
+        audience.extend(text(Some(name))?.parse::<ResourceUri>());
+    }
+    Ok(audience)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "resource")]
 pub(crate) mod bearer;
+#[cfg(feature = "jwks")]
+pub(crate) mod claim_set;
 #[cfg(any(feature = "jwt", feature = "jwks"))]
 pub(crate) mod claims;
 #[cfg(feature = "server")]
