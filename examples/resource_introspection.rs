@@ -21,8 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let here = format!("http://{}", listener.local_addr()?);
 
     let demo = Issuer::opaque(issuer)
-        .client("demo-api", "demo-api-secret") // who asks: an API has credentials of its own
-        .endpoint(format!("{issuer}/auth/introspect"))
+        .client("demo-api", "demo-api-secret") // who asks: an API has credentials of its own; where, says the issuer's metadata
         .token_prefix("toa_") // what cannot be one of its tokens costs no request
         .cached_for(Duration::from_secs(10)); // so long may a revocation go unnoticed
     let api = ResourceServer::builder(&here)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use moka::Equivalent;
 use moka::sync::Cache;
 
+use super::check::Asked;
 use super::issuer::Trusted;
 use super::known::{Known, Presented, TokenDigest};
 use super::validator::{NotActive, TokenFacts};
@@ -163,20 +164,14 @@ impl FactsCache {
     }
 
     /// Remembers for a little while that the token is not active.
-    pub(crate) fn refuse(
-        &self,
-        token: TokenDigest,
-        why: NotActive,
-        generation: u64,
-        now: Timestamp,
-    ) {
+    pub(crate) fn refuse(&self, token: TokenDigest, why: NotActive, asked: Asked) {
         let ttl = self.limits.negative_ttl.min(self.limits.ttl);
-        let until = now.saturating_add(ttl);
-        if now < until {
+        let until = asked.at.saturating_add(ttl);
+        if asked.at < until {
             let refused = Refused {
                 why,
                 until,
-                generation,
+                generation: asked.generation,
             };
             self.not_active.insert(token, refused);
             self.refused_until
@@ -254,7 +249,7 @@ impl Hasher for Hashed {
 
 #[cfg(test)]
 mod tests {
-    use super::{CacheLimits, FactsCache};
+    use super::{Asked, CacheLimits, FactsCache};
     use crate::resource::issuer::Trusted;
     use crate::resource::known::{Keep, Recogniser};
     use crate::resource::{NotActive, TokenFacts};
@@ -292,7 +287,12 @@ mod tests {
         fn refuse(&self, text: &str, generation: u64, now: u64) {
             let token = self.recogniser.digest(text.try_into().unwrap());
             let why = NotActive::because("unknown");
-            self.cache.refuse(token, why, generation, at(now));
+            let asked = Asked {
+                at: at(now),
+                said: 0,
+                generation,
+            };
+            self.cache.refuse(token, why, asked);
         }
 
         fn refuses(&self, text: &str, generation: u64, now: u64) -> bool {

@@ -21,6 +21,16 @@ pub(crate) enum Check {
     Ask(BoxFuture<Verdict>),
 }
 
+/// What was so when facts were asked for: what has changed since is not in them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) at: Timestamp,
+    /// How many revocations had been said.
+    pub(crate) said: u64,
+    /// The generation of what the issuer's tokens are judged by.
+    pub(crate) generation: u64,
+}
+
 /// How often a token is asked about whose facts have ended, or were called back, while they were made.
 const READINGS: usize = 4;
 
@@ -45,35 +55,38 @@ impl ResourceServer {
         let Some(source) = of_token(&issuers.sources, token) else {
             return Check::Known(refused("no such issuer"));
         };
-        let said = self.0.revocations.said();
+        let asked = Asked {
+            at: now,
+            said: self.0.revocations.said(),
+            generation: source.generation(),
+        };
         if let Some(known) = source
             .cache
             .as_ref()
             .and_then(|cache| cache.get(&presented, now))
         {
-            self.promote(&known, said);
+            self.promote(&known, asked);
             return Check::Known(judge(&known));
         }
         if let Some(cache) = &source.cache
             && cache.knows_refused(now)
         {
             let digest = self.0.recogniser.digest(token);
-            if let Some(why) = cache.refused(digest, source.generation(), now) {
+            if let Some(why) = cache.refused(digest, asked.generation, now) {
                 return Check::Known(refused(why.reason()));
             }
         }
-        let generation = source.generation();
         if let Some(facts) = source.validator.validate_now(token, now) {
             return Check::Known(match facts {
                 Ok(facts) => {
-                    self.keep(source, &presented, &facts, (now, said));
-                    self.judge_new(token, &facts, &source.trusted, now)
+                    self.keep((source, asked), &presented, &facts);
+                    self.judge_new(token, (&facts, &source.trusted), now)
                 }
                 Err(why) => {
                     if let Some(cache) = &source.cache
                         && why.is_costly()
                     {
-                        cache.refuse(self.0.recogniser.digest(token), why, generation, now);
+                        cache.refuse(self.0.recogniser.digest(token), why, asked);
                     }
                     refused(why.reason())
                 }
@@ -85,9 +98,9 @@ impl ResourceServer {
     }
 
     /// Puts a token that came again where it is found fastest, unless something was said of it meanwhile.
-    fn promote(&self, known: &Arc<Known>, said: u64) {
+    fn promote(&self, known: &Arc<Known>, asked: Asked) {
         self.0.hot.insert(known);
-        if self.0.revocations.said() != said {
+        if self.0.revocations.said() != asked.said {
             known.end();
         }
     }
@@ -98,20 +111,19 @@ impl ResourceServer {
     /// of the two sees the other.
     fn keep(
         &self,
-        source: &Source,
+        (source, asked): (&Source, Asked),
         presented: &Presented<'_>,
         facts: &Arc<TokenFacts>,
-        (now, said): (Timestamp, u64),
     ) -> bool {
         let kept = source
             .cache
             .as_ref()
-            .and_then(|cache| cache.insert(presented, (facts, &source.trusted), now));
+            .and_then(|cache| cache.insert(presented, (facts, &source.trusted), asked.at));
         let revocations = &self.0.revocations;
-        let unsaid = revocations.said() == said;
+        let unsaid = revocations.said() == asked.said;
         if let Some(known) = kept {
             let digest = || self.0.recogniser.digest_of(&known);
-            if !unsaid || revocations.hold(digest, facts, now) {
+            if !unsaid || revocations.hold(digest, facts, asked.at) {
                 known.end();
             }
         }
@@ -136,7 +148,7 @@ impl ResourceServer {
             // Making the facts may have taken a while.
             let now = self.0.clock.now();
             verdict = match facts {
-                Ok(facts) => self.judge_new(token.as_bearer(), &facts, &source.trusted, now),
+                Ok(facts) => self.judge_new(token.as_bearer(), (&facts, &source.trusted), now),
                 Err(why) => refused(why.reason()),
             };
             break;
@@ -150,11 +162,14 @@ impl ResourceServer {
         let presented = self.0.recogniser.present(token.as_bearer());
         let digest = self.0.recogniser.digest(token.as_bearer());
         for _ in 0..READINGS {
-            let said = self.0.revocations.said();
-            let (now, generation) = (self.0.clock.now(), source.generation());
+            let asked = Asked {
+                at: self.0.clock.now(),
+                said: self.0.revocations.said(),
+                generation: source.generation(),
+            };
             let validator = Arc::clone(&source.validator);
             let facts: Facts = validator
-                .validate(token.clone(), now)
+                .validate(token.clone(), asked.at)
                 .await
                 .map_err(Arc::new)?;
             match &facts {
@@ -162,17 +177,17 @@ impl ResourceServer {
                     return Ok(Err(NotActive::because("revoked")));
                 }
                 Ok(known) => {
-                    let kept = self.keep(&source, &presented, known, (now, said));
+                    let kept = self.keep((&source, asked), &presented, known);
                     let revocations = &self.0.revocations;
-                    if !kept && revocations.were_said_since(said, digest, known) {
+                    if !kept && revocations.were_said_since(asked.said, digest, known) {
                         continue;
                     }
                 }
                 Err(why) => {
                     if let Some(cache) = &source.cache
-                        && self.0.revocations.said() == said
+                        && self.0.revocations.said() == asked.said
                     {
-                        cache.refuse(digest, *why, generation, now);
+                        cache.refuse(digest, *why, asked);
                     }
                 }
             }
@@ -187,8 +202,7 @@ impl ResourceServer {
     fn judge_new(
         &self,
         token: BearerToken<'_>,
-        facts: &Arc<TokenFacts>,
-        trusted: &Trusted,
+        (facts, trusted): (&Arc<TokenFacts>, &Trusted),
         now: Timestamp,
     ) -> Verdict {
         let digest = || self.0.recogniser.digest(token);

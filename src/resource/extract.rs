@@ -140,7 +140,11 @@ where
             count::refusal(refusal);
             return Err(AccessTokenRejection {
                 refusal: Some(refusal),
-                response: refusal.to_response(&challenges, &server.refusal_body, &parts.headers),
+                response: Box::new(refusal.to_response(
+                    &challenges,
+                    &server.refusal_body,
+                    &parts.headers,
+                )),
             });
         }
         let token =
@@ -171,7 +175,7 @@ fn refuse(server: &ResourceServer, refusal: Refusal, parts: &Parts) -> AccessTok
     let (challenges, body) = (&server.0.challenges, &server.0.refusal_body);
     AccessTokenRejection {
         refusal: Some(refusal),
-        response: refusal.to_response(challenges, body, &parts.headers),
+        response: Box::new(refusal.to_response(challenges, body, &parts.headers)),
     }
 }
 
@@ -179,20 +183,20 @@ fn refuse(server: &ResourceServer, refusal: Refusal, parts: &Parts) -> AccessTok
 #[derive(Debug)]
 pub struct AccessTokenRejection {
     refusal: Option<Refusal>,
-    response: http::Response<Bytes>,
+    response: Box<http::Response<Bytes>>,
 }
 
 impl AccessTokenRejection {
     fn mistake() -> Self {
         Self {
             refusal: None,
-            response: server_error(),
+            response: Box::new(server_error()),
         }
     }
 }
 
 impl IntoResponse for AccessTokenRejection {
     fn into_response(self) -> Response {
-        self.response.map(Body::from)
+        (*self.response).map(Body::from)
     }
 }

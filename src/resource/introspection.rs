@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::breaker::Breaker;
 use super::client_auth::Credentials;
-use super::introspection_endpoint::Endpoint;
+use super::endpoint::Endpoint;
 use super::issuer::Surroundings;
 use super::validator::{Facts, NotActive, TokenFacts, Unavailable, Validator};
 use crate::protocol::bearer::{BearerToken, OwnedToken};
@@ -119,11 +119,9 @@ impl Introspection {
 
     /// The request, and once more if that may help.
     async fn ask(&self, token: &OwnedToken) -> Result<Introspected, Failure> {
-        let endpoint = self
-            .endpoint
-            .url(&self.issuer, &self.surroundings, self.timeout)
-            .await
-            .map_err(Failure::down)?;
+        let (issuer, surroundings) = (&self.issuer, &self.surroundings);
+        let endpoint = self.endpoint.url(issuer, surroundings, self.timeout).await;
+        let endpoint = endpoint.map_err(Failure::down)?;
         match self.call(&endpoint, token).await {
             Err(failure) if failure.may_pass => {
                 self.surroundings.clock.sleep(jitter()).await;
@@ -145,9 +143,6 @@ impl Introspection {
         let limit = (&**clock, self.timeout);
         let answer = http.send(request, LONGEST, limit).await;
         let answer = answer.map_err(|cause| Failure::down(cause).that_may_pass())?;
-        if matches!(answer.status(), StatusCode::NOT_FOUND | StatusCode::GONE) {
-            self.endpoint.forget();
-        }
         checked(&answer)?;
         introspected::read(answer.body(), &self.issuer, self.tolerance, self.now())
             .map_err(|malformed| Failure::ours(Unavailable::new(malformed)))
@@ -157,6 +152,9 @@ impl Introspection {
     fn learn(&self, answer: &Result<Introspected, Failure>) {
         let issuer = &self.issuer;
         let failure = answer.as_ref().err();
+        if failure.is_some_and(|failure| failure.is_down || failure.is_elsewhere) {
+            self.endpoint.doubt();
+        }
         match failure.filter(|failure| failure.is_down) {
             Some(failure) => {
                 if self.breaker().failed(self.now(), failure.retry_after) {
@@ -230,6 +228,8 @@ struct Failure {
     /// It is of the kind that is often gone a moment later.
     may_pass: bool,
     is_unwelcome: bool,
+    /// There is nothing where it was asked.
+    is_elsewhere: bool,
     retry_after: Option<Duration>,
 }
 
@@ -241,6 +241,7 @@ impl Failure {
             is_down: false,
             may_pass: false,
             is_unwelcome: false,
+            is_elsewhere: false,
             retry_after: None,
         }
     }
@@ -276,6 +277,10 @@ fn checked(answer: &Response<Bytes>) -> Result<(), Failure> {
         }),
         StatusCode::FORBIDDEN => Err(Failure {
             is_unwelcome: true,
+            ..Failure::ours(said())
+        }),
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE => Err(Failure {
+            is_elsewhere: true,
             ..Failure::ours(said())
         }),
         StatusCode::TOO_MANY_REQUESTS => Err(Failure {

@@ -61,6 +61,8 @@ mod config;
 mod count;
 #[cfg(any(feature = "jwks", feature = "introspection"))]
 mod discovery;
+#[cfg(feature = "introspection")]
+mod endpoint;
 mod explain;
 #[cfg(feature = "axum")]
 mod extract;
@@ -73,8 +75,6 @@ mod http_client;
 mod in_process;
 #[cfg(feature = "introspection")]
 mod introspection;
-#[cfg(feature = "introspection")]
-mod introspection_endpoint;
 mod issuer;
 mod issuers;
 #[cfg(feature = "jwks")]

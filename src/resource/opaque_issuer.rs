@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::client_auth::{ClientAuth, Credentials};
+use super::endpoint::Endpoint;
 use super::http_client::{Http, HttpClient};
 use super::introspection::{Introspection, Limits};
-use super::introspection_endpoint::Endpoint;
 use super::issuer::{Issuer, Surroundings, Tokens};
 use super::{ConfigError, validator::DynValidator};
 use crate::protocol::introspected::Tolerance;
@@ -90,8 +90,8 @@ impl OpaqueIssuer {
         self
     }
 
-    /// Where it is asked: its `introspection_endpoint` (RFC 8414 §2), an `https` URL, or `http` on this machine. Default: where its metadata
-    /// says, which is read when the first token is to be checked, and again if the endpoint is gone.
+    /// Where it is asked: an `https` URL, or `http` on this machine. Default: the `introspection_endpoint` of its metadata (RFC 8414 §2),
+    /// which is looked for at the first request and again when asking there has failed.
     pub fn endpoint(mut self, url: impl AsRef<str>) -> Self {
         self.endpoint = Some(url.as_ref().parse());
         self
@@ -158,7 +158,8 @@ impl OpaqueIssuer {
     ) -> Result<Introspection, ConfigError> {
         let credentials: Credentials = self.client.ok_or(ConfigError::NoClient)?.credentials()?;
         let endpoint = match self.endpoint {
-            Some(url) => Endpoint::Given(url.map_err(|_| ConfigError::Endpoint)?),
+            Some(Ok(url)) => Endpoint::Given(url),
+            Some(Err(_)) => return Err(ConfigError::Endpoint),
             None => Endpoint::discovered(),
         };
         if self.timeout.is_zero() || self.timeout > LONGEST_TIMEOUT {

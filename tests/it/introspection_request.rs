@@ -205,7 +205,6 @@ fn settings_that_contradict_each_other_are_named() {
             Issuer::opaque(ISSUER).endpoint("https://auth.harbor.test"),
             "client",
         ),
-        (Issuer::opaque(ISSUER).client("rs", "rs-secret"), "endpoint"),
         (ready().client("", "rs-secret"), "client"),
         (ready().client("rs", ""), "client"),
         (ready().endpoint("/introspect"), "endpoint"),

@@ -292,13 +292,15 @@ async fn what_goes_on_in_the_background_ends_with_the_last_clone() {
         _ = sent.acquire() => {}
     }
     drop(check);
-    let clone = api.server.clone();
+    let (clone, clock) = (api.server.clone(), api.clock.clone());
     drop(api);
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
     assert!(Arc::strong_count(&sent) > 1);
     drop(clone);
+    // What was asked is asked to its end, and that comes.
+    clock.advance(Duration::from_secs(5));
     until("the end of the task", async || {
         Arc::strong_count(&sent) == 1
     })

@@ -35,6 +35,7 @@ mod in_process_deaths;
 mod interaction;
 mod introspect;
 mod introspection_answers;
+mod introspection_discovery;
 mod introspection_issuer;
 mod introspection_outage;
 mod introspection_own;

@@ -17,7 +17,7 @@ use tower_oauth::types::Claims;
 
 use crate::bearer::{NOW, Table, ada, get, param, server, settings};
 
-fn claims(claims: serde_json::Value) -> Claims {
+fn claims(claims: &serde_json::Value) -> Claims {
     Claims::new(claims.as_object().unwrap().clone()).unwrap()
 }
 
@@ -32,18 +32,18 @@ fn table() -> Table {
         .with(
             "mfa",
             scope("a").claims(claims(
-                json!({"acr": "mfa", "auth_time": NOW.as_secs() - 60}),
+                &json!({"acr": "mfa", "auth_time": NOW.as_secs() - 60}),
             )),
         )
         .with(
             "pwd",
             scope("a").claims(claims(
-                json!({"acr": "pwd", "auth_time": NOW.as_secs() - 61}),
+                &json!({"acr": "pwd", "auth_time": NOW.as_secs() - 61}),
             )),
         )
         .with(
             "typed",
-            scope("notes:read").claims(claims(json!({"email": "ada@example.test", "level": 3}))),
+            scope("notes:read").claims(claims(&json!({"email": "ada@example.test", "level": 3}))),
         )
 }
 
