@@ -35,6 +35,7 @@ mod in_process;
 mod in_process_deaths;
 mod interaction;
 mod introspect;
+mod issued;
 mod jwt;
 mod jwt_refused;
 mod kept;
