@@ -211,6 +211,8 @@ fn rfc8414_2_no_server_is_built_with_an_issuer_or_a_path_that_is_none() {
     for bad in [
         "http://auth.harbor.test",
         "https://auth.harbor.test?x",
+        "https://auth.harbor.test/?x",
+        "https://auth.harbor.test/t?x=1",
         "https://auth.harbor.test/#y",
         "https://auth.harbor.test#",
         "https://user@auth.harbor.test",
