@@ -41,8 +41,17 @@ impl Credentials {
     ) -> Result<Option<Self>, OAuthError> {
         let body_id = form.one("client_id")?;
         let body_secret = form.one("client_secret")?;
+        let assertion = form
+            .one("client_assertion")?
+            .or(form.one("client_assertion_type")?);
+        let two_ways = OAuthError::invalid_request("Two ways of client authentication at once");
         let mut fields = headers.get_all(AUTHORIZATION).iter();
         let Some(field) = fields.next() else {
+            if assertion.is_some() {
+                // RFC 7521 §4.2: none is taken here, and who sends one is not somebody who sends nothing.
+                let not_supported = OAuthError::invalid_client();
+                return Err(body_secret.map_or(not_supported, |_| two_ways));
+            }
             let Some(client_id) = body_id else {
                 return Ok(None);
             };
@@ -59,10 +68,8 @@ impl Credentials {
                 "The Authorization header is repeated",
             ));
         }
-        if body_secret.is_some() {
-            return Err(OAuthError::invalid_request(
-                "Two ways of client authentication at once",
-            )); // RFC 6749 §2.3: MUST NOT
+        if body_secret.or(assertion).is_some() {
+            return Err(two_ways); // RFC 6749 §2.3: MUST NOT
         }
         // An Authorization header that is no Basic one is never ignored.
         let (client_id, secret) = basic(field.as_bytes()).ok_or(OAuthError::invalid_client())?;
@@ -202,6 +209,22 @@ mod tests {
             code(read(&[], "client_id=a&client_id=a")),
             ErrorCode::InvalidRequest
         );
+    }
+
+    #[test]
+    fn s09_an_assertion_is_not_supported_and_is_not_nothing() {
+        for assertion in ["client_assertion=x", "client_assertion_type=x"] {
+            let beside = |more: &str| format!("client_id=a&{assertion}{more}");
+            assert_eq!(code(read(&[], &beside(""))), ErrorCode::InvalidClient);
+            assert_eq!(code(read(&[], assertion)), ErrorCode::InvalidClient);
+            let two = read(&[], &beside("&client_secret=x"));
+            assert_eq!(code(two), ErrorCode::InvalidRequest);
+            let two = read(&[&basic("a:x")], &beside(""));
+            assert_eq!(code(two), ErrorCode::InvalidRequest);
+            let twice = beside(&format!("&{assertion}"));
+            assert_eq!(code(read(&[], &twice)), ErrorCode::InvalidRequest);
+        }
+        assert!(read(&[], "client_id=a&client_assertion=").is_ok());
     }
 
     // req: tol-basic-2, 6749-3.2.1-3

@@ -488,7 +488,7 @@ mod tests {
         assert_eq!((&own, status), (json.headers(), json.status()));
     }
 
-    // req: 6750-3-8
+    // req: 6750-3-8, http-auth-3
     #[test]
     fn rfc6750_3_what_would_need_escaping_is_refused_when_the_challenge_is_made() {
         let made = |realm| Challenges::new(Some(realm), &Needs::default(), "https://a.example/x");

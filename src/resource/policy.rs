@@ -83,6 +83,7 @@ mod tests {
         .build()
     }
 
+    // req: tol-iss-1, tol-aud-1
     #[test]
     fn rfc9068_4_issuer_and_audience_are_compared_exactly() {
         let good = ["https://other.example", "https://api.example"];

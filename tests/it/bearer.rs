@@ -189,7 +189,7 @@ pub(crate) fn param<B>(response: &Response<B>, name: &str) -> Option<String> {
         .find_map(|(found, value)| (found == name).then_some(value))
 }
 
-// req: 6750-2.1-1, 6750-2.1-3, mcp-tok-1
+// req: 6750-2.1-1, 6750-2.1-3, mcp-tok-1, tol-bearer-1
 #[tokio::test]
 async fn rfc6750_2_1_the_scheme_is_read_in_any_case_with_one_or_more_spaces() {
     let app = app(&server(Table::new()));
@@ -200,7 +200,7 @@ async fn rfc6750_2_1_the_scheme_is_read_in_any_case_with_one_or_more_spaces() {
     }
 }
 
-// req: 6750-2.1-2, mcp-err-1
+// req: 6750-2.1-2, mcp-err-1, tol-bearer-2
 #[tokio::test]
 async fn rfc6750_2_1_malformed_credentials_are_400() {
     let app = app(&server(Table::new()));
@@ -592,6 +592,31 @@ async fn rfc9728_3_2_what_has_no_value_is_left_out_and_one_issuer_is_still_an_ar
     assert_eq!(json, expected);
 }
 
+// req: 9728-2-3, 9728-2-6, 9728-2.2-1, 9728-2.2-2
+#[tokio::test]
+async fn rfc9728_2_nothing_is_said_of_keys_signatures_and_bindings_that_there_are_not() {
+    // Whoever adds one of them is to say it in the form that the standard asks for.
+    let served = crate::support::Harness::new().await;
+    let served = served.get(crate::metadata::LEDGERS, None).await.json();
+    let response = answer(&app(&server(Table::new())), document(Method::GET, &[])).await;
+    let protected = serde_json::from_slice(&body(response).await).unwrap();
+    for json in [served, protected] {
+        let json: serde_json::Value = json;
+        assert!(json["resource"].is_string());
+        for name in [
+            "jwks_uri",
+            "resource_signing_alg_values_supported",
+            "signed_metadata",
+            "tls_client_certificate_bound_access_tokens",
+            "dpop_bound_access_tokens_required",
+            "dpop_signing_alg_values_supported",
+            "authorization_details_types_supported",
+        ] {
+            assert!(json.get(name).is_none(), "{name} in {json}");
+        }
+    }
+}
+
 // req: 9728-3.1-1, http-method-2, 9728-7.10-1, http-cache-3
 #[tokio::test]
 async fn rfc9728_3_1_the_document_is_fetched_with_get_or_head_and_may_be_kept() {
@@ -706,7 +731,7 @@ async fn rfc9728_5_1_the_challenge_leads_to_the_document() {
     }
 }
 
-// req: 9728-3.1-3
+// req: 9728-3.1-3, tol-prm-1
 #[tokio::test]
 async fn rfc9728_3_1_two_resources_of_one_host_have_two_documents() {
     let one = |resource: &str| {
@@ -775,7 +800,7 @@ async fn the_document_is_a_service_of_its_own_too() {
     assert_eq!(body(response).await, body(from_layer).await);
 }
 
-// req: 9728-1.2-1, mcp-disc-1
+// req: 9728-1.2-1, mcp-disc-1, 9700-4.10.2-1
 #[test]
 fn rfc9728_1_2_unsafe_settings_are_refused_and_named() {
     let built = |resource: &str| {

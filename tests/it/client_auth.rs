@@ -295,7 +295,7 @@ async fn http_auth_1_a_bearer_token_sent_by_mistake_is_not_ignored() {
     server.refresh(&refresh, "").await.pair();
 }
 
-// req: 6749-2.3.1-4, http-form-6
+// req: 6749-2.3.1-4, http-form-6, 6749-2.3.1-3, 6749-2.3-3
 #[tokio::test]
 async fn s25_credentials_and_parameters_in_the_query_of_a_post_are_never_read() {
     let server = Harness::new().await;

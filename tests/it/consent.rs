@@ -3,7 +3,7 @@
 use tower_oauth::server::Registration;
 use tower_oauth::types::{Client, Subject};
 
-use crate::support::{Answer, Harness, LEDGER, authorization_request, changed, redemption};
+use crate::support::{Answer, Harness, LEDGER, alice, authorization_request, changed, redemption};
 
 fn form(page: &Answer, decision: &str) -> String {
     let (id, csrf) = (page.hidden("interaction"), page.hidden("csrf"));
@@ -408,5 +408,36 @@ async fn s13_a_yes_is_forgotten_when_it_is_taken_back() {
             "{way}"
         );
         assert!(!asked_again(&server, &request, &request).await, "{way}");
+    }
+}
+
+#[tokio::test]
+async fn s13_no_parameter_of_a_request_stands_for_a_yes_or_for_who_asks() {
+    let server = Harness::new().await;
+    for more in [
+        "&prompt=none",
+        "&prompt=none&max_age=0&id_token_hint=x&login_hint=bob",
+        "&approval_prompt=auto&access_type=offline",
+        "&decision=allow",
+        "&csrf=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&decision=allow",
+        "&sub=bob&subject=bob&user=bob&consent=granted",
+    ] {
+        let request = authorization_request("app", more);
+        let nobody = server.get(&request, None).await;
+        assert!(nobody.location().starts_with("/login?"), "{more}");
+        let (path, form) = request.split_once('?').unwrap();
+        for page in [
+            server.get(&request, Some("alice")).await,
+            server.submit(path, "alice", form).await,
+        ] {
+            assert_eq!(page.status, 200, "{more}: {page:?}");
+            assert!(!page.headers.contains_key("location"), "{more}");
+            // It asks alice, and nothing has been granted by then.
+            assert!(page.text().contains("alice") && !page.text().contains("bob"));
+            let granted = server.oauth.grants().by_subject(&alice()).await.unwrap();
+            assert!(granted.is_empty(), "{more}");
+            let sent = server.decide(&page, "alice", "deny").await;
+            sent.redirected_error("access_denied");
+        }
     }
 }

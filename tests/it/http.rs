@@ -34,7 +34,7 @@ pub(crate) fn request(method: &str, target: &str) -> http::request::Builder {
         .header("authorization", basic("web", SECRET))
 }
 
-// req: http-method-1, 6749-3.2-3, 7009-2.1-1
+// req: http-method-1, 6749-3.2-3, 7009-2.1-1, 7662-4-11
 #[tokio::test]
 async fn rfc6749_3_2_only_a_post_reaches_an_endpoint_for_programs() {
     let server = Harness::new().await;

@@ -261,7 +261,7 @@ async fn rfc9068_2_2_a_client_is_its_own_subject_and_has_no_owner() {
     assert_eq!(facts.owner(), None);
 }
 
-// req: 7519-4.1.4-1, 7662-4-14
+// req: 7519-4.1.4-1, 7662-4-14, 6749-7-1
 #[tokio::test]
 async fn v23_a_token_is_dead_in_the_second_it_expires_warm_and_cold() {
     let node = Node::new().await;
@@ -278,7 +278,7 @@ async fn v23_a_token_is_dead_in_the_second_it_expires_warm_and_cold() {
     assert_eq!(send(&cold, &token).await.status, 401);
 }
 
-// req: oauth21-5.2-1
+// req: oauth21-5.2-1, tol-aud-1
 #[tokio::test]
 async fn v22_v24_resource_servers_of_one_server_share_no_verdict() {
     let node = Node::new().await;
@@ -317,7 +317,7 @@ async fn v22_v24_resource_servers_of_one_server_share_no_verdict() {
     assert_eq!(refused.status(), 403);
 }
 
-// req: 6750-3.1-2
+// req: 6750-3.1-2, 6749-7-1
 #[tokio::test]
 async fn what_is_no_access_token_of_ours_is_401() {
     let node = Node::new().await;
@@ -403,7 +403,7 @@ mod in_axum {
         Answer::of(app.clone().oneshot(request).await.unwrap()).await
     }
 
-    // req: 6750-3.1-3, 6750-3.1-5
+    // req: 6750-3.1-3, 6750-3.1-5, 6749-7-1
     #[tokio::test]
     async fn v40_both_halves_on_one_router() {
         let node = Node::new().await;

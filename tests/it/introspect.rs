@@ -1,6 +1,6 @@
 //! Introspection (RFC 7662).
 
-use tower_oauth::types::{Client, Introspects, Secret};
+use tower_oauth::types::{Client, Introspects, Secret, SigningAlgorithm};
 
 use crate::support::{Answer, FILES, FOR_ITSELF, Harness, ISSUER, LEDGER, NOW, SECRET, redemption};
 
@@ -145,7 +145,7 @@ async fn rfc7662_4_a_token_is_inactive_from_the_second_it_expires_and_once_it_is
     inactive(&ask(&server, ALL, &token).await, "revoked");
 }
 
-// req: 7662-2.1-4, 7662-2.1-2
+// req: 7662-2.1-4, 7662-2.1-2, 7662-2.1-3, 7662-2.1-5
 #[tokio::test]
 async fn rfc7662_2_1_the_token_is_asked_for_and_a_hint_changes_nothing() {
     let server = Harness::new().await;
@@ -209,4 +209,23 @@ async fn s18_unknown_foreign_dead_and_of_another_kind_are_one_answer() {
     }
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
+}
+
+// req: 7662-2.1-6
+#[tokio::test]
+async fn rfc7662_2_1_a_token_whose_state_cannot_be_told_here_is_inactive() {
+    let jwt = || Harness::of(crate::jwt::jwts(SigningAlgorithm::Es256));
+    let (server, other) = (Harness::new().await, Harness::new().await);
+    let (signs, other_signs) = (jwt().await, jwt().await);
+    for elsewhere in [&other, &other_signs] {
+        // All that can be read of it would fit: issuer, client, resource, time. Its record or its key is not here.
+        let (token, refresh) = elsewhere.tokens("").await.pair();
+        assert!(elsewhere.is_active(&token).await);
+        for here in [&server, &signs] {
+            for token in [&token, &refresh] {
+                inactive(&ask(here, ALL, token).await, token);
+                inactive(&ask(here, ("web", SECRET), token).await, token);
+            }
+        }
+    }
 }

@@ -147,6 +147,7 @@ async fn v04_v05_the_keys_are_those_of_the_server_whatever_a_token_says() {
     }
 }
 
+// req: tol-typ-1
 #[tokio::test]
 async fn v12_another_kind_of_token_by_the_same_key_is_none_of_ours() {
     let forge = Forge::new().await;
@@ -214,6 +215,7 @@ async fn v13_v14_v16_what_is_critical_packed_or_said_twice_is_refused() {
     assert!(!forge.is_good(&token).await);
 }
 
+// req: tol-scope-3, tol-aud-2
 #[tokio::test]
 async fn v15_a_claim_that_is_missing_or_of_another_type_is_refused() {
     let forge = Forge::new().await;
@@ -237,6 +239,7 @@ async fn v15_a_claim_that_is_missing_or_of_another_type_is_refused() {
     }
     for (name, value) in [
         ("exp", json!("9999999999")),
+        ("scope", json!(["ledger.read"])),
         ("iss", json!("https://auth.harbor.test/")),
         ("nbf", json!(9_999_999_999_u64)),
         ("iat", json!(9_999_999_999_u64)),
@@ -250,8 +253,32 @@ async fn v15_a_claim_that_is_missing_or_of_another_type_is_refused() {
         let wrong = forge.with_claims(|claims| claims[name] = value.clone());
         assert!(!forge.is_good(&wrong).await, "{name} {value}");
     }
+    // Another vendor's name for the scope is not read for it.
+    let scp = forge.with_claims(|claims| {
+        claims["scp"] = claims.as_object_mut().unwrap().remove("scope").unwrap();
+    });
+    let facts = ledger(&forge.server).authenticate(&scp).await.unwrap();
+    assert!(!facts.has_scope("ledger.read"));
     // A host that signs for others with its key has not made tokens of ours by it.
     let aud = forge.with_claims(|claims| claims["aud"] = json!("https://api.harbor.test"));
     let answer = send(&ledger(&forge.server), &aud).await;
     answer.error(401, "invalid_token");
+}
+
+// req: tol-clock-1
+#[tokio::test]
+async fn tol_clock_1_clocks_may_differ_by_half_a_minute_and_a_token_of_ours_ends_on_time() {
+    let forge = Forge::new().await;
+    let now = forge.server.clock_now().as_secs();
+    for name in ["iat", "nbf"] {
+        for (ahead, is_good) in [(0, true), (30, true), (31, false), (300, false)] {
+            let token = forge.with_claims(|claims| claims[name] = json!(now + ahead));
+            assert_eq!(forge.is_good(&token).await, is_good, "{name} {ahead}");
+        }
+    }
+    // Whoever issued a token knows when it ends.
+    for (left, is_good) in [(1, true), (0, false)] {
+        let token = forge.with_claims(|claims| claims["exp"] = json!(now + left));
+        assert_eq!(forge.is_good(&token).await, is_good, "exp {left}");
+    }
 }

@@ -602,6 +602,7 @@ async fn with_several_issuers_each_sees_its_own_tokens_only() {
     assert_eq!((first.asked(), second.asked()), (1, 2));
 }
 
+// req: http-cors-6
 #[tokio::test]
 async fn a_preflight_needs_the_cors_layer_outside() {
     let server = server(Table::new());

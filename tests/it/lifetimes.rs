@@ -158,6 +158,7 @@ async fn http_time_1_everything_lives_as_long_as_it_was_configured_to() {
     }
 }
 
+// req: 8414-2-22
 #[tokio::test]
 async fn the_metadata_says_how_long_things_live() {
     let server = start().await;

@@ -86,13 +86,24 @@ async fn rfc8414_2_methods_that_sign_come_with_their_algorithms() {
     }
 }
 
-// req: 8414-2.1-1, 8414-2.1-2
+// req: 8414-2.1-1, 8414-2.1-2, 8414-2-15
 #[tokio::test]
 async fn rfc8414_2_1_what_is_not_signed_does_not_say_that_it_is() {
     let server = Harness::of(all()).await;
     let answer = server.get(METADATA, None).await;
     assert!(answer.json()["issuer"].is_string());
     assert!(!answer.text().contains("signed_metadata"));
+    for name in [
+        "service_documentation",
+        "ui_locales_supported",
+        "op_policy_uri",
+        "op_tos_uri",
+    ] {
+        assert!(
+            answer.json().get(name).is_none(),
+            "nothing says what {name} is"
+        );
+    }
 }
 
 // req: 8414-2-3, 8414-3.2-2, 6749-2.3.1-6, 7636-7.2-2
@@ -200,6 +211,8 @@ fn rfc8414_2_no_server_is_built_with_an_issuer_or_a_path_that_is_none() {
     for bad in [
         "http://auth.harbor.test",
         "https://auth.harbor.test?x",
+        "https://auth.harbor.test/?x",
+        "https://auth.harbor.test/t?x=1",
         "https://auth.harbor.test/#y",
         "https://auth.harbor.test#",
         "https://user@auth.harbor.test",

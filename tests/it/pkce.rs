@@ -118,3 +118,21 @@ async fn rfc7636_4_2_s256_works_for_every_kind_of_client() {
         assert_eq!(answer.status, 200, "{client}: {answer:?}");
     }
 }
+
+// req: con-verifier-1, 7636-5-1
+#[tokio::test]
+async fn con_verifier_1_a_verifier_to_no_challenge_is_an_invalid_request() {
+    let server = Harness::new().await;
+    for client in ["app", "web"] {
+        for method in [None, Some("S256"), Some("plain")] {
+            let changes = [
+                ("client_id", Some(client)),
+                ("code_challenge", None),
+                ("code_challenge_method", method),
+                ("code_verifier", Some(crate::support::VERIFIER)),
+            ];
+            let answer = server.allow(&changed(&changes)).await;
+            answer.redirected_error("invalid_request");
+        }
+    }
+}

@@ -16,7 +16,7 @@ fn done(answer: &Answer, case: &str) {
     assert_eq!(answer.header("cache-control"), "no-store", "{case}");
 }
 
-// req: 7009-2-2, 7009-2.1-1, 7009-2.1-8
+// req: 7009-2-2, 7009-2.1-1, 7009-2.1-8, 7009-2.1-10
 #[tokio::test]
 async fn rfc7009_2_an_access_token_is_dead_at_once_and_nothing_else_with_it() {
     let server = Harness::new().await;
@@ -63,7 +63,7 @@ async fn rfc7009_2_1_a_refresh_token_takes_its_grant_and_all_access_tokens_with_
     }
 }
 
-// req: 7009-2.1-4, 7009-2.2-2
+// req: 7009-2.1-4, 7009-2.2-2, 7009-2.1-3
 #[tokio::test]
 async fn rfc7009_2_1_a_hint_that_is_wrong_or_unknown_changes_nothing() {
     let server = Harness::new().await;

@@ -44,6 +44,24 @@ async fn rfc6749_3_3_a_scope_is_known_allowed_and_well_formed_or_refused() {
     assert_eq!(tokens.member("scope"), "ledger.read");
 }
 
+// req: con-scope-1
+#[tokio::test]
+async fn con_scope_1_a_scope_that_is_not_known_is_refused_and_not_left_out() {
+    let server = Harness::new().await;
+    for scope in ["openid", "profile", "ledger.read+openid", "openid+nope"] {
+        let request = authorization_request("app", &format!("&scope={scope}"));
+        let answer = server.allow(&request).await;
+        answer.redirected_error("invalid_scope");
+        let form = format!("client_id=tv&scope={scope}");
+        let answer = server.post("/auth/device", &form).await;
+        answer.error(400, "invalid_scope");
+    }
+    // A host that knows it says so.
+    let openid = Harness::with(|builder| builder.scopes(["openid"])).await;
+    let tokens = openid.tokens("&scope=ledger.read+openid").await;
+    assert_eq!(tokens.member("scope"), "ledger.read openid");
+}
+
 // req: 6749-3.3-5
 #[tokio::test]
 async fn rfc6749_3_3_without_a_scope_there_is_a_default_or_an_error() {

@@ -64,6 +64,16 @@ fn nothing_is_ignored_slept_through_or_left_to_do() {
 }
 
 #[test]
+fn s12_there_is_nothing_to_call_others_with() {
+    keeps(&sources(&["src"]), calls);
+}
+
+#[test]
+fn s19_v30_no_secret_has_an_equality_that_stops_at_the_first_difference() {
+    keeps(&sources(&["src"]), equalities);
+}
+
+#[test]
 fn each_rule_that_a_test_names_is_in_the_table_of_requirements_and_the_reverse() {
     let table = read("docs/requirements.tsv");
     let known: BTreeSet<&str> = table.lines().skip(1).filter_map(id_of_line).collect();
@@ -196,6 +206,85 @@ fn sleeps(words: &[&str], is_test: bool) -> bool {
         return false;
     }
     *before != "fn" && (*before != "." || is_test)
+}
+
+/// Names of what opens a connection or asks a resolver.
+fn calls(source: &Source) -> Vec<String> {
+    let shipped = source.shipped();
+    let words = words(&shipped);
+    let callers = [
+        "TcpStream",
+        "UnixStream",
+        "UdpSocket",
+        "TcpSocket",
+        "ToSocketAddrs",
+        "lookup_host",
+        "reqwest",
+        "hyper",
+        "hyper_util",
+        "ureq",
+        "Command",
+    ];
+    let found = callers.iter().filter(|name| words.contains(name));
+    found
+        .map(|name| format!("{name}: nobody is called from here"))
+        .collect()
+}
+
+/// Types that hold a secret and derive `==`, and secrets that are compared by it once they are exposed.
+fn equalities(source: &Source) -> Vec<String> {
+    let shipped = source.shipped();
+    let words = words(&shipped);
+    let mut found = Vec::new();
+    for (at, pair) in words.windows(2).enumerate() {
+        let ["struct" | "enum", name] = pair else {
+            continue;
+        };
+        let (before, after) = words.split_at(at);
+        let begin = before
+            .iter()
+            .rposition(|word| matches!(*word, ";" | "}" | "{"));
+        let attributes = before.split_at(begin.unwrap_or_default()).1;
+        let fields = after.split_at(fields(after)).0;
+        let is_secret = SECRET_TYPES.iter().any(|secret| fields.contains(secret));
+        found.extend(complain(
+            is_secret && attributes.contains(&"PartialEq"),
+            || format!("{name} holds a secret: its == has to take the same time always"),
+        ));
+    }
+    let compared = words.windows(5).any(|w| {
+        matches!(
+            w,
+            ["expose", "(", ")", "=" | "!", "="] | ["=" | "!", "=", _, ".", "expose"]
+        )
+    });
+    found.extend(complain(compared, || {
+        "an exposed secret is compared: compare digests".to_owned()
+    }));
+    found
+}
+
+const SECRET_TYPES: [&str; 5] = [
+    "Zeroizing",
+    "Secret",
+    "OwnedToken",
+    "BearerToken",
+    "CodeVerifier",
+];
+
+/// How many words a struct or an enum takes from its name to its end.
+fn fields(words: &[&str]) -> usize {
+    let mut open = 0_usize;
+    for (at, word) in words.iter().enumerate() {
+        match *word {
+            "{" | "(" => open += 1,
+            "}" if open <= 1 => return at + 1,
+            "}" | ")" => open = open.saturating_sub(1),
+            ";" if open == 0 => return at + 1,
+            _ => {}
+        }
+    }
+    words.len()
 }
 
 /// `// req:` lines that do not stand above a test, name too many rules, or name a rule that is not in the table.
@@ -762,6 +851,46 @@ mod checks {
                     "// todo!() and sleep(1) are words here: #[ignore]\nfn f() {}",
                     0,
                 ),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_call_and_an_equality_of_secrets_are_found() {
+        counts(
+            calls,
+            [
+                ("src/server/x.rs", "use tokio::net::TcpStream;", 1),
+                ("src/server/x.rs", "fn f() { reqwest::get(u) }", 1),
+                ("src/server/x.rs", "// reqwest\nfn f() {}", 0),
+                (
+                    "src/server/x.rs",
+                    "#[cfg(test)]\nmod tests { use std::net::TcpStream; }",
+                    0,
+                ),
+            ],
+        );
+        counts(
+            equalities,
+            [
+                (
+                    "src/types/x.rs",
+                    "#[derive(Clone, PartialEq)]\npub struct S(Zeroizing<String>);",
+                    1,
+                ),
+                (
+                    "src/types/x.rs",
+                    "#[derive(PartialEq)]\nstruct A { a: u8 }\nstruct B { b: Secret }",
+                    0,
+                ),
+                (
+                    "src/types/x.rs",
+                    "#[derive(PartialEq)]\nenum E { A(u8), B(Secret) }",
+                    1,
+                ),
+                ("src/types/x.rs", "fn f() { a.expose() == b }", 1),
+                ("src/types/x.rs", "fn f() { a != b.expose() }", 1),
+                ("src/types/x.rs", "fn f() { let a = b.expose(); }", 0),
             ],
         );
     }

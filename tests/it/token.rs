@@ -297,7 +297,7 @@ async fn rfc8707_3_the_path_tells_one_tenant_from_another() {
     }
 }
 
-// req: 6749-10.10-1, 6749-10.10-2
+// req: 6749-10.10-1, 6749-10.10-2, 6750-5.2-1
 #[tokio::test]
 async fn rfc6749_10_10_what_is_issued_is_256_bits_and_never_twice_the_same() {
     let server = Harness::new().await;
@@ -323,7 +323,7 @@ async fn rfc6749_10_10_what_is_issued_is_256_bits_and_never_twice_the_same() {
     }
 }
 
-// req: tol-null-1, 6749-5.2-13
+// req: tol-null-1, 6749-5.2-13, 7662-2.2-4
 #[tokio::test]
 async fn tol_null_1_no_answer_has_a_null_or_a_number_in_quotes() {
     let server = Harness::new().await;
