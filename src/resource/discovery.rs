@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, Request, StatusCode, Uri};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 
 use super::http_client::Http;
 use super::validator::Unavailable;
@@ -48,12 +48,15 @@ fn well_known(issuer: &IssuerUrl) -> [String; 2] {
     ]
 }
 
-/// A request that says nothing but what it wants.
+/// A request that says nothing but what it wants: JSON, and not as some cache on the way remembers it (RFC 9111 §5.2.1.4), since who
+/// asks has a question of now.
 pub(crate) fn get(uri: Uri) -> Request<Bytes> {
     let mut request = Request::new(Bytes::new());
     *request.uri_mut() = uri;
-    let accepted = http::HeaderValue::from_static("application/json");
-    request.headers_mut().insert(ACCEPT, accepted);
+    let headers = request.headers_mut();
+    let accepted = HeaderValue::from_static("application/json, application/jwk-set+json");
+    headers.insert(ACCEPT, accepted);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     request
 }
 

@@ -82,6 +82,7 @@ async fn v06_keys_that_are_there_survive_whatever_is_answered() {
         publisher.reply(JWKS, reply.clone());
         api.advance(900);
         publisher.has_been_asked(2).await;
+        api.pass(2, 1).await; // so that the answer has arrived
         let token = publisher.token_of(Key::Ec, "a", api.now());
         assert!(api.is_good(&token).await, "{reply:?}");
         // And as soon as there are keys again, they are in use, without anybody's asking.

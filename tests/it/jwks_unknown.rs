@@ -126,6 +126,27 @@ async fn v06_all_who_lack_a_key_wait_for_one_fetch() {
 }
 
 #[tokio::test]
+async fn a_fetch_that_began_before_the_question_is_no_answer_to_it() {
+    let (publisher, api, _) = up().await;
+    let old = answer(200, &[], &set(&[(Key::Ec, "a")]));
+    publisher.reply(JWKS, Reply::Held(old));
+    api.advance(900);
+    publisher.has_been_asked(2).await;
+    let mut waiting = JoinSet::new();
+    let (other, token) = (api.clone(), publisher.token_of(Key::Ec2, "b", api.now()));
+    waiting.spawn(async move { other.is_good(&token).await });
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(waiting.try_join_next().is_none());
+    assert_eq!(publisher.fetches(), 2, "it waits for the one under way");
+    publisher.publish(&[(Key::Ec, "a"), (Key::Ec2, "b")]);
+    publisher.let_go(1);
+    assert!(waiting.join_next().await.unwrap().unwrap());
+    assert_eq!(publisher.fetches(), 3);
+}
+
+#[tokio::test]
 async fn v06_while_the_keys_hang_good_tokens_pass_and_nobody_is_told_401() {
     let (publisher, api, token) = up().await;
     publisher.reply(JWKS, held());
@@ -285,6 +306,8 @@ async fn v05_whatever_a_key_is_called_the_same_request_is_sent() {
         .filter(|request| request.starts_with("GET /jwks "));
     let first = requests.next().unwrap();
     assert!(requests.all(|request| request == first), "{seen:#?}");
+    assert!(first.contains("\r\ncache-control: no-cache\r\n"), "{first}");
+    assert!(!first.contains("cookie") && !first.contains("authorization"));
 }
 
 // req: 8725-3.10-2, 9068-4-9
