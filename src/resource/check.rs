@@ -141,7 +141,13 @@ impl ResourceServer {
                 Ok(Ok(facts)) if facts.have_ended() => continue,
                 Ok(facts) => facts,
                 Err(cause) => {
-                    tracing::error!(issuer = %source.url(), %cause, "token could not be checked");
+                    let issuer = source.url();
+                    // Once a second is enough to be noticed: how many ask is up to strangers.
+                    if source.may_complain(self.0.clock.now()) {
+                        tracing::error!(%issuer, %cause, "token could not be checked");
+                    } else {
+                        tracing::debug!(%issuer, %cause, "token could not be checked");
+                    }
                     break;
                 }
             };

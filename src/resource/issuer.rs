@@ -16,7 +16,7 @@ use super::flights::Flights;
 use super::http_client::Http;
 use super::validator::{DynValidator, Validator};
 use crate::protocol::bearer::BearerToken;
-use crate::types::{Clock, InvalidIssuerUrl, IssuerUrl};
+use crate::types::{Clock, InvalidIssuerUrl, IssuerUrl, Timestamp};
 
 /// An issuer whose tokens are taken, and the way to check them.
 ///
@@ -163,6 +163,7 @@ impl Issuer {
             prefix: self.prefix,
             tokens: self.tokens,
             generation: self.generation,
+            complained: AtomicU64::new(u64::MAX),
         })
     }
 }
@@ -212,6 +213,8 @@ pub(crate) struct Source {
     prefix: Option<String>,
     tokens: Tokens,
     generation: Arc<AtomicU64>,
+    /// The second in which the log was last told of a failure.
+    complained: AtomicU64,
 }
 
 impl Source {
@@ -222,6 +225,11 @@ impl Source {
     /// The generation of what its tokens are judged by.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// Whether the log has not been told of a failure in this second yet.
+    pub(crate) fn may_complain(&self, now: Timestamp) -> bool {
+        self.complained.swap(now.as_secs(), Ordering::Relaxed) != now.as_secs()
     }
 }
 
