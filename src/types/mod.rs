@@ -30,7 +30,11 @@ mod redirect_uri;
 mod resource_uri;
 mod scope;
 mod secret;
-#[cfg(any(feature = "jwt", feature = "introspection"))]
+#[cfg(any(
+    feature = "jwt",
+    feature = "introspection",
+    all(feature = "testing", feature = "jwks")
+))]
 #[cfg_attr(
     not(feature = "jwt"),
     expect(dead_code, reason = "who issues tokens makes keys and keeps them")
@@ -70,7 +74,7 @@ pub use jws_algorithm::JwsAlgorithm;
 pub use pkce::{CodeChallenge, CodeVerifier, InvalidCodeChallenge, InvalidCodeVerifier};
 #[cfg(feature = "jwt")]
 pub(crate) use public_key::Jwk;
-#[cfg(any(feature = "jwt", feature = "jwks", feature = "introspection"))]
+#[cfg(any(feature = "jwt", feature = "jwks"))]
 pub(crate) use public_key::PublicKey;
 #[cfg(feature = "server")]
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
@@ -81,7 +85,11 @@ pub(crate) use secret::random;
 pub use secret::{Digest, RandomnessUnavailable, Secret};
 #[cfg(any(feature = "jwt", feature = "introspection"))]
 pub(crate) use signing_key::SigningFailed;
-#[cfg(any(feature = "jwt", feature = "introspection"))]
+#[cfg(any(
+    feature = "jwt",
+    feature = "introspection",
+    all(feature = "testing", feature = "jwks")
+))]
 pub use signing_key::{InvalidSigningKey, SigningAlgorithm, SigningKey};
 pub use subject::{InvalidSubject, Subject};
 #[cfg(feature = "jwks")]
