@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!(
         "  printf '\\0\\0\\0\\0\\4list' | curl -i --http2-prior-knowledge -H content-type:application/grpc -H te:trailers \\\n    -H \"Authorization: Bearer $TOKEN\" --data-binary @- {here}/notes.Notes/Run"
     );
-    let server = Server::builder()
+    let mut server = Server::builder()
         .layer(api.layer()) // outermost: what comes further has a good token
         .layer(api.require("notes:read"));
     let notes = service_fn(move |request: Request<axum::body::Body>| {
@@ -53,8 +53,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     });
     let routes = axum::Router::new().route_service("/notes.Notes/Run", notes);
     let incoming = TcpIncoming::from(listener);
-    let server = server.add_routes(routes.into());
-    Ok(server.serve_with_incoming(incoming).await?)
+    let serving = server
+        .add_routes(routes.into())
+        .serve_with_incoming(incoming);
+    Ok(serving.await?)
 }
 
 /// Some commands need a wider scope than others; that is asked for here.
