@@ -22,6 +22,13 @@ mod jws_algorithm;
 #[cfg(feature = "server")]
 mod pkce;
 #[cfg(any(feature = "jwt", feature = "jwks", feature = "introspection"))]
+#[cfg_attr(
+    not(any(feature = "jwt", feature = "jwks")),
+    expect(
+        dead_code,
+        reason = "who only proves itself by a signature checks none"
+    )
+)]
 mod public_key;
 #[cfg(feature = "jwks")]
 mod public_key_pem;
@@ -68,7 +75,7 @@ pub use flag::Flag;
 #[cfg(feature = "server")]
 pub use grant_type::{GrantType, UnknownGrantType};
 pub use issuer::{InvalidIssuerUrl, IssuerUrl};
-#[cfg(any(feature = "jwt", feature = "jwks"))]
+#[cfg(any(feature = "jwt", feature = "jwks", feature = "introspection"))]
 pub use jws_algorithm::JwsAlgorithm;
 #[cfg(feature = "server")]
 pub use pkce::{CodeChallenge, CodeVerifier, InvalidCodeChallenge, InvalidCodeVerifier};
