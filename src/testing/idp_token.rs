@@ -160,6 +160,9 @@ impl IdpToken {
     }
 
     /// Mints it as a JWT, now by the issuer's clock.
+    ///
+    /// # Panics
+    /// If the operating system has no random bytes.
     #[must_use]
     pub fn mint(self) -> String {
         let claims = self.all_claims();
@@ -189,13 +192,16 @@ impl IdpToken {
 
     /// Mints it as a text without meaning, `idp_` and 43 characters, now by the issuer's clock. It has to be asked what it is:
     /// [`Idp::opaque_issuer`].
+    ///
+    /// # Panics
+    /// If the operating system has no random bytes.
     #[cfg(feature = "introspection")]
     #[must_use]
     pub fn mint_opaque(self) -> String {
         let mut claims = self.all_claims();
         claims.insert("token_type".to_owned(), "Bearer".into());
-        let token =
-            Secret::generate_with_prefix("idp_").expect("the operating system has random bytes");
+        let token = Secret::generate_with_prefix("idp_");
+        let token = token.expect("the operating system has random bytes");
         self.remembered(token.expose().to_owned(), claims)
     }
 
