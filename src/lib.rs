@@ -75,7 +75,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! With feature `axum`, handlers take an [`AccessToken`] as an argument.
+//! With feature `axum`, handlers take an [`AccessToken`] as an argument. Handlers of tonic find it in the extensions of their request,
+//! `request.extensions().get::<AccessToken>()`; with [`RefusalBody::Grpc`](resource::RefusalBody::Grpc) calls are refused in the words of gRPC.
 //!
 //! With feature `introspection`, tokens may be those of any server that tells what it knows of them (RFC 7662): `Issuer::opaque`.
 //! With feature `jwks`, tokens may be JWTs of any server that publishes its keys (RFC 9068): `.issuer(Issuer::jwt("https://as.example"))`.
@@ -92,7 +93,8 @@
 //! | `jwks` | `Issuer::jwt`: JWT access tokens of other servers, checked with the keys that they publish (RFC 9068, RFC 8414) | |
 //! | `axum` | extractors for handlers | |
 //! | `metrics` | counters and histograms, [as below](#seen-from-outside) | |
-//! | `testing` | `ManualClock`, and the conformance suite that a store passes | |
+//! | `tonic` | refusals as [`tonic::Status`](https://docs.rs/tonic): `api.status(refusal)` | |
+//! | `testing` | `ManualClock`, the conformance suite that a store passes and, with `jwks`, an issuer in memory for your own tests: `testing::Idp` | |
 //!
 //! # Seen from outside
 //!
@@ -168,6 +170,8 @@ pub mod resource;
 pub mod server;
 #[cfg(feature = "server")]
 pub mod store;
+#[cfg(all(feature = "testing", feature = "jwks"))]
+pub mod testing;
 pub mod types;
 
 #[cfg(feature = "resource")]

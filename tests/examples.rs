@@ -2,9 +2,12 @@
 
 #[path = "support/example.rs"]
 mod example;
+#[path = "support/raw_grpc.rs"]
+mod raw_grpc;
 
 use example::Example;
 use serde_json::Value;
+use tonic::Code;
 
 #[tokio::test]
 async fn each_example_serves_its_metadata_and_protects_its_notes() {
@@ -132,4 +135,67 @@ async fn the_introspecting_example_takes_the_tokens_of_the_demo_and_outlives_it(
     assert_eq!(unavailable.status(), 503);
     assert!(unavailable.headers().contains_key("retry-after"));
     assert_eq!(get("x").await.status(), 401, "that was never one of theirs");
+}
+
+#[tokio::test]
+async fn the_service_of_grpc_takes_the_tokens_of_the_demo_and_refuses_in_its_own_words() {
+    let arguments = [
+        "--listen",
+        "127.0.0.1:0",
+        "--store",
+        "memory:",
+        "--access-token",
+        "jwt",
+    ];
+    let demo = Example::start("demo", &arguments);
+    let program = Example::start("tonic_service", &["127.0.0.1:0", demo.base()]);
+    let http = reqwest::Client::new();
+    let token = async |scope: &str| {
+        let form = [("grant_type", "client_credentials"), ("scope", scope)];
+        let request = http.post(format!("{}/auth/token", demo.base())).form(&form);
+        let request = request.basic_auth("demo-job", Some("demo-job-secret"));
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        answer["access_token"].as_str().unwrap().to_owned()
+    };
+    let run = async |command: &'static str, token: Option<&str>| {
+        let client = raw_grpc::connect(program.base()).await;
+        raw_grpc::unary(client, "/notes.Notes/Run", command, token).await
+    };
+    let good = token("notes:read").await;
+    let text = run("list", Some(&good)).await.unwrap();
+    assert_eq!(text, "the notes of demo-job");
+    for (command, token, code, message) in [
+        (
+            "list",
+            None,
+            Code::Unauthenticated,
+            "no bearer token was sent",
+        ),
+        (
+            "list",
+            Some("x"),
+            Code::Unauthenticated,
+            "the access token is expired, revoked, unknown or not meant for this resource",
+        ),
+        (
+            "delete",
+            Some(good.as_str()),
+            Code::PermissionDenied,
+            "the request needs a wider scope than the access token has",
+        ),
+    ] {
+        let status = run(command, token).await.unwrap_err();
+        assert_eq!((status.code(), status.message()), (code, message));
+        assert!(status.metadata().contains_key("www-authenticate"));
+    }
+    let lonely = Example::start("tonic_service", &["127.0.0.1:0", demo.base()]);
+    drop(demo);
+    let client = raw_grpc::connect(lonely.base()).await;
+    let status = raw_grpc::unary(client, "/notes.Notes/Run", "list", Some(&good)).await;
+    let status = status.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(
+        status.message(),
+        "the access token cannot be checked at the moment"
+    );
 }

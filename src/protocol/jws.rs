@@ -5,7 +5,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-#[cfg(feature = "jwt")]
+#[cfg(any(feature = "jwt", feature = "introspection"))]
 use serde::Serialize;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -13,12 +13,14 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 #[cfg(feature = "jwt")]
-use crate::types::{PublicKey, Secret, SigningAlgorithm, SigningFailed, SigningKey};
+use crate::types::{PublicKey, SigningAlgorithm};
+#[cfg(any(feature = "jwt", feature = "introspection"))]
+use crate::types::{Secret, SigningFailed, SigningKey};
 
 /// Why a token is not taken, for the log.
 pub(crate) type Reason = &'static str;
 
-#[cfg(feature = "jwt")]
+#[cfg(any(feature = "jwt", feature = "introspection"))]
 #[derive(Serialize)]
 struct Signed<'a> {
     typ: &'a str,
@@ -27,7 +29,7 @@ struct Signed<'a> {
 }
 
 /// Signs a payload.
-#[cfg(feature = "jwt")]
+#[cfg(any(feature = "jwt", feature = "introspection"))]
 pub(crate) fn sign(
     key: &SigningKey,
     typ: &str,

@@ -25,6 +25,13 @@ pub(crate) mod issuer_metadata;
 #[cfg(feature = "jwks")]
 pub(crate) mod jwk_set;
 #[cfg(any(feature = "jwt", feature = "jwks", feature = "introspection"))]
+#[cfg_attr(
+    not(any(feature = "jwt", feature = "jwks")),
+    expect(
+        dead_code,
+        reason = "who only proves itself by a signature checks none"
+    )
+)]
 pub(crate) mod jws;
 #[cfg(feature = "jwt")]
 pub(crate) mod jwt;

@@ -68,7 +68,7 @@ impl Refusal {
     }
 
     /// Its status in gRPC.
-    const fn grpc_status(self) -> &'static str {
+    pub(crate) const fn grpc_status(self) -> &'static str {
         match self {
             Self::NoToken | Self::InvalidToken | Self::InsufficientUserAuthentication => "16", // UNAUTHENTICATED
             Self::InvalidRequest => "3",    // INVALID_ARGUMENT
@@ -146,20 +146,24 @@ impl Refusal {
             }
         };
         let headers = response.headers_mut();
-        match challenges.of(self) {
-            Some(challenge) => {
-                headers.insert(WWW_AUTHENTICATE, challenge.clone());
-                // A script of another origin has to read the challenge to act on it.
-                headers.insert(
-                    ACCESS_CONTROL_EXPOSE_HEADERS,
-                    HeaderValue::from_static("www-authenticate"),
-                );
-            }
-            None => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
-            }
+        let (name, value) = self.advice(challenges);
+        if name == WWW_AUTHENTICATE {
+            // A script of another origin has to read the challenge to act on it.
+            headers.insert(
+                ACCESS_CONTROL_EXPOSE_HEADERS,
+                HeaderValue::from_static("www-authenticate"),
+            );
         }
+        headers.insert(name, value);
         response
+    }
+
+    /// What the caller can do about it, as a header: `WWW-Authenticate` or, in an outage, `Retry-After`.
+    pub(crate) fn advice(self, challenges: &Challenges) -> (HeaderName, HeaderValue) {
+        match challenges.of(self) {
+            Some(challenge) => (WWW_AUTHENTICATE, challenge.clone()),
+            None => (RETRY_AFTER, HeaderValue::from_static("5")),
+        }
     }
 
     /// An answer of gRPC that has headers alone, the status among them.

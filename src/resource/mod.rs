@@ -68,6 +68,8 @@ mod explain;
 mod extract;
 mod flights;
 mod future;
+#[cfg(feature = "tonic")]
+mod grpc;
 mod hot_table;
 #[cfg(any(feature = "jwks", feature = "introspection"))]
 mod http_client;

@@ -22,6 +22,13 @@ mod jws_algorithm;
 #[cfg(feature = "server")]
 mod pkce;
 #[cfg(any(feature = "jwt", feature = "jwks", feature = "introspection"))]
+#[cfg_attr(
+    not(any(feature = "jwt", feature = "jwks")),
+    expect(
+        dead_code,
+        reason = "who only proves itself by a signature checks none"
+    )
+)]
 mod public_key;
 #[cfg(feature = "jwks")]
 mod public_key_pem;
@@ -30,7 +37,11 @@ mod redirect_uri;
 mod resource_uri;
 mod scope;
 mod secret;
-#[cfg(any(feature = "jwt", feature = "introspection"))]
+#[cfg(any(
+    feature = "jwt",
+    feature = "introspection",
+    all(feature = "testing", feature = "jwks")
+))]
 #[cfg_attr(
     not(feature = "jwt"),
     expect(dead_code, reason = "who issues tokens makes keys and keeps them")
@@ -64,13 +75,13 @@ pub use flag::Flag;
 #[cfg(feature = "server")]
 pub use grant_type::{GrantType, UnknownGrantType};
 pub use issuer::{InvalidIssuerUrl, IssuerUrl};
-#[cfg(any(feature = "jwt", feature = "jwks"))]
+#[cfg(any(feature = "jwt", feature = "jwks", feature = "introspection"))]
 pub use jws_algorithm::JwsAlgorithm;
 #[cfg(feature = "server")]
 pub use pkce::{CodeChallenge, CodeVerifier, InvalidCodeChallenge, InvalidCodeVerifier};
 #[cfg(feature = "jwt")]
 pub(crate) use public_key::Jwk;
-#[cfg(any(feature = "jwt", feature = "jwks", feature = "introspection"))]
+#[cfg(any(feature = "jwt", feature = "jwks"))]
 pub(crate) use public_key::PublicKey;
 #[cfg(feature = "server")]
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
@@ -81,7 +92,11 @@ pub(crate) use secret::random;
 pub use secret::{Digest, RandomnessUnavailable, Secret};
 #[cfg(any(feature = "jwt", feature = "introspection"))]
 pub(crate) use signing_key::SigningFailed;
-#[cfg(any(feature = "jwt", feature = "introspection"))]
+#[cfg(any(
+    feature = "jwt",
+    feature = "introspection",
+    all(feature = "testing", feature = "jwks")
+))]
 pub use signing_key::{InvalidSigningKey, SigningAlgorithm, SigningKey};
 pub use subject::{InvalidSubject, Subject};
 #[cfg(feature = "jwks")]

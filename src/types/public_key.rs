@@ -14,7 +14,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::JwsAlgorithm;
-#[cfg(feature = "jwt")]
+#[cfg(any(feature = "jwt", all(feature = "testing", feature = "jwks")))]
 use super::signing_key::SigningAlgorithm;
 
 /// A key that checks signatures by the algorithms it was made for, never by that which a token names (RFC 8725 §3.1).
@@ -52,7 +52,7 @@ enum Parameters {
 }
 
 /// A public key in a JWK set (RFC 7517 §4).
-#[cfg(feature = "jwt")]
+#[cfg(any(feature = "jwt", all(feature = "testing", feature = "jwks")))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Jwk<'a> {
     #[serde(flatten)]
@@ -190,7 +190,7 @@ impl PublicKey {
     }
 }
 
-#[cfg(feature = "jwt")]
+#[cfg(any(feature = "jwt", all(feature = "testing", feature = "jwks")))]
 impl PublicKey {
     pub(crate) const fn algorithm(&self) -> SigningAlgorithm {
         match self.jwk {

@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use axum::body::Body as AxumBody;
-use bytes::{Buf as _, BufMut as _, Bytes};
+use bytes::Bytes;
 use http::{Request, Response};
 use tower::{Service, service_fn};
 use tower_oauth::resource::{Issuer, ResourceServer};
 
 use crate::mounts::{http, inner, listen, over_the_wire, server, serves, token_request};
+use crate::raw_grpc::{self, Raw};
 use crate::support::LEDGER;
 
 /// A service of gRPC without generated code: messages are bytes, and the answer is the message turned round.
@@ -45,65 +46,13 @@ impl Service<Request<tonic::body::Body>> for Reverse {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Raw;
-
-impl tonic::codec::Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl tonic::codec::Encoder for Raw {
-    type Item = Bytes;
-    type Error = tonic::Status;
-
-    fn encode(
-        &mut self,
-        item: Bytes,
-        to: &mut tonic::codec::EncodeBuf<'_>,
-    ) -> Result<(), tonic::Status> {
-        to.put(item);
-        Ok(())
-    }
-}
-
-impl tonic::codec::Decoder for Raw {
-    type Item = Bytes;
-    type Error = tonic::Status;
-
-    fn decode(
-        &mut self,
-        from: &mut tonic::codec::DecodeBuf<'_>,
-    ) -> Result<Option<Bytes>, tonic::Status> {
-        Ok(Some(from.copy_to_bytes(from.remaining())))
-    }
-}
-
-async fn call(
+pub(crate) async fn call(
     to: SocketAddr,
     message: &'static str,
     token: Option<&str>,
 ) -> Result<Bytes, tonic::Status> {
-    let channel = tonic::transport::Channel::from_shared(format!("http://{to}")).unwrap();
-    let mut client = tonic::client::Grpc::new(channel.connect().await.unwrap());
-    client.ready().await.unwrap();
-    let mut request = tonic::Request::new(Bytes::from(message));
-    if let Some(token) = token {
-        let value = format!("Bearer {token}").parse().unwrap();
-        request.metadata_mut().insert("authorization", value);
-    }
-    let path = "/harbor.Reverse/Turn".parse().unwrap();
-    Ok(client.unary(request, path, Raw).await?.into_inner())
+    let client = raw_grpc::connect(&format!("http://{to}")).await;
+    raw_grpc::unary(client, "/harbor.Reverse/Turn", message, token).await
 }
 
 #[tokio::test]
