@@ -65,7 +65,7 @@ fn nothing_is_ignored_slept_through_or_left_to_do() {
 }
 
 #[test]
-fn s12_there_is_nothing_to_call_others_with() {
+fn s12_nobody_is_called_but_issuers_and_from_one_place() {
     keeps(&sources(&["src"]), calls);
 }
 
@@ -209,8 +209,14 @@ fn sleeps(words: &[&str], is_test: bool) -> bool {
     *before != "fn" && (*before != "." || is_test)
 }
 
+/// The one place that asks anybody: issuers, for a resource server, by the client that the host can replace.
+const ASKS_OTHERS: &str = "src/resource/http_client.rs";
+
 /// Names of what opens a connection or asks a resolver.
 fn calls(source: &Source) -> Vec<String> {
+    if source.is(ASKS_OTHERS) {
+        return Vec::new();
+    }
     let shipped = source.shipped();
     let words = words(&shipped);
     let callers = [
