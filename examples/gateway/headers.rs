@@ -37,7 +37,7 @@ pub(crate) fn end_hop(headers: &mut HeaderMap) {
         .flat_map(|field| field.as_bytes().split(|byte| *byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .collect();
-    // RFC 9112 §6.3: where there are both, the length is not that of the body.
+    // RFC 9112 §6.3: where there are both, the length is not that of the body. (The parser has dropped it; this does not count on it.)
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }

@@ -16,6 +16,7 @@ mod paths;
 mod upstream;
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -48,7 +49,7 @@ async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(io::stderr)
         .init();
     match serve(Flags::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -70,12 +71,13 @@ async fn serve(flags: Flags) -> Result<(), Failure> {
     let scope: Vec<_> = flags.scope.iter().map(|scope| scope.as_str()).collect();
     let upstream = Upstream::new(&flags.upstream, flags.timeout)?;
     let gateway = Gateway::new(api, &scope.join(" "), flags.public, upstream);
+    let asked_to_end = asked_to_end()?;
     println!("listening on {here}\n\n{}", lines(&here));
 
     let connections = GracefulShutdown::new();
     tokio::select! {
         never = accept(&listener, &gateway, &connections) => match never {},
-        () = asked_to_end() => {}
+        () = asked_to_end => {}
     }
     drop(listener);
     tokio::select! {
@@ -168,26 +170,28 @@ fn connect(stream: TcpStream, peer: SocketAddr, gateway: &Gateway, connections: 
     });
 }
 
-/// Ctrl-C, or the signal that `kill` and containers send.
-async fn asked_to_end() {
-    tokio::select! {
-        Ok(()) = tokio::signal::ctrl_c() => {}
-        () = terminated() => {}
-    }
-    tracing::info!("asked to end");
-}
-
+/// Ctrl-C, or the signal that `kill` and containers send: noticed from now on.
 #[cfg(unix)]
-async fn terminated() {
+fn asked_to_end() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-        terminate.recv().await;
-    } else {
-        std::future::pending().await
-    }
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("asked to end");
+    })
 }
 
+/// Ctrl-C.
 #[cfg(not(unix))]
-async fn terminated() {
-    std::future::pending().await
+fn asked_to_end() -> io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+        tracing::info!("asked to end");
+    })
 }

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use crate::example::Example;
-use crate::support::{connect, exchange, gateway, status};
+use crate::support::{World, connect, exchange, gateway, status};
 
 /// Nobody is asked about tokens here.
 const NO_ISSUER: &str = "http://127.0.0.1:1";
@@ -191,6 +191,24 @@ async fn a_client_that_stops_amid_its_request_is_408_and_the_upstream_is_not_bla
         .await
         .expect("it does not hang");
     assert_eq!(status(&answer), 408, "{answer}");
+}
+
+#[tokio::test]
+async fn a_slow_request_is_not_cut_short_while_it_moves() {
+    let world = World::start(&["--timeout", "1"]).await;
+    let mut stream = connect(world.base()).await;
+    let head = "POST /pub HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 10\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut turns = tokio::time::interval(Duration::from_millis(250));
+    for _ in 0..10 {
+        turns.tick().await;
+        stream.write_all(b"x").await.unwrap();
+    }
+    let mut answer = String::new();
+    let read = timeout(PATIENCE, stream.read_to_string(&mut answer));
+    read.await.expect("it does not hang").unwrap();
+    assert_eq!(status(&answer), 200, "{answer}");
+    assert_eq!(world.service.one().body, "xxxxxxxxxx");
 }
 
 /// A body of what comes through a channel.

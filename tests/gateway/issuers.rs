@@ -12,8 +12,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::example::Example;
 use crate::support::World;
 
-/// How long it may take until something is noticed.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take until something is noticed: less than what would be believed for by default.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn demo(listen: &str, form: &str) -> Example {
     let arguments = [
