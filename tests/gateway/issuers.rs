@@ -5,12 +5,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::{Client, Response, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::example::Example;
-use crate::support::World;
+use crate::support::{Issuer, SECRET, World};
 
 /// How long it may take until something is noticed: less than what would be believed for by default.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -141,6 +141,70 @@ async fn a_jwt_of_another_process_passes_and_one_for_another_audience_does_not()
         assert_eq!(get(&by_name, &token_here).await.status(), 401);
     }
     assert!(world.service.take().is_empty());
+}
+
+#[tokio::test]
+async fn several_issuers_stand_side_by_side_and_a_switch_lets_jwts_in_that_do_not_say_what_they_are()
+ {
+    let world = World::start(&[]).await;
+    let (second, third) = (Issuer::start().await, Issuer::start().await);
+    let gateway = |switch: &[&str]| {
+        let mut flags = vec!["--jwt", &second.base, "--jwt", &third.base];
+        flags.extend(switch);
+        crate::support::gateway(&world.service.base, world.issuer(), &flags)
+    };
+    let (strict, lenient) = (gateway(&[]), gateway(&["--accept-typ-jwt"]));
+    for gateway in [&strict, &lenient] {
+        for (token, issuer, subject) in [
+            ("alice".to_owned(), world.issuer(), "alice"),
+            (second.jwt("at+jwt"), &second.base, "bob"),
+            (third.jwt("at+jwt"), &third.base, "bob"),
+        ] {
+            assert_eq!(get(gateway, &token).await.status(), 200, "{token}");
+            let seen = world.service.one();
+            assert_eq!(seen.all("x-auth-issuer"), [issuer]);
+            assert_eq!(seen.all("x-auth-subject"), [subject]);
+        }
+        // What nobody has issued is nobody's.
+        let stranger = Issuer::start().await.jwt("at+jwt");
+        assert_eq!(get(gateway, &stranger).await.status(), 401);
+    }
+    let old = second.jwt("JWT");
+    assert_eq!(get(&strict, &old).await.status(), 401);
+    assert_eq!(get(&lenient, &old).await.status(), 200);
+    let logout = second.jwt("logout+jwt");
+    assert_eq!(get(&lenient, &logout).await.status(), 401);
+}
+
+#[tokio::test]
+async fn an_audience_may_be_a_name_that_the_issuer_knows() {
+    let issuer = Issuer::start().await;
+    issuer.token("named", &json!({"aud": ["ledger"]}));
+    issuer.token("other", &json!({"aud": ["ledgers"]}));
+    let world = World::start(&[]).await;
+    let client = format!("gateway:{SECRET}");
+    let mut flags = vec!["--listen", "127.0.0.1:0", "--upstream", &world.service.base];
+    flags.extend([
+        "--audience",
+        "ledger",
+        "--introspect",
+        &issuer.base,
+        "--client",
+        &client,
+    ]);
+    let gateway = Example::start("gateway", &flags);
+    assert_eq!(get(&gateway, "named").await.status(), 200);
+    assert_eq!(get(&gateway, "other").await.status(), 401);
+    let place = format!("{}/.well-known/oauth-protected-resource", gateway.base());
+    let document: Value = Client::new()
+        .get(place)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(document["resource"], gateway.base());
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ use axum::extract::{Form, Request, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::{HeaderMap, Method};
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -196,7 +198,7 @@ pub(crate) struct Issuer {
 }
 
 impl Issuer {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = Self {
             base: format!("http://{}", listener.local_addr().unwrap()),
@@ -205,12 +207,13 @@ impl Issuer {
         let app = Router::new()
             .route("/.well-known/oauth-authorization-server", get(metadata))
             .route("/introspect", post(introspect))
+            .route("/jwks", get(jwks))
             .with_state(issuer.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         issuer
     }
 
-    fn token(&self, token: &str, members: &Value) {
+    pub(crate) fn token(&self, token: &str, members: &Value) {
         let mut said = json!({
             "active": true, "iss": self.base, "sub": "alice", "client_id": "app", "aud": AUDIENCE,
             "scope": "notes:read notes:write", "exp": 4_000_000_000_u64,
@@ -222,9 +225,36 @@ impl Issuer {
     }
 }
 
+/// A key that the issuer signs with.
+fn key() -> EncodingKey {
+    EncodingKey::from_ec_pem(include_bytes!("../it/keys/ec.pem")).unwrap()
+}
+
+impl Issuer {
+    /// A JWT of this `typ`, for the gateway.
+    pub(crate) fn jwt(&self, typ: &str) -> String {
+        let claims = json!({
+            "iss": self.base, "sub": "bob", "client_id": "app", "aud": AUDIENCE, "jti": "at-1", "iat": 1, "exp": 4_000_000_000_u64,
+        });
+        let mut header = Header::new(Algorithm::ES256);
+        header.typ = Some(typ.to_owned());
+        header.kid = Some("ec".to_owned());
+        jsonwebtoken::encode(&header, &claims, &key()).unwrap()
+    }
+}
+
+async fn jwks() -> Json<Value> {
+    let jwk = Jwk::from_encoding_key(&key(), Algorithm::ES256).unwrap();
+    let mut jwk = serde_json::to_value(jwk).unwrap();
+    jwk["kid"] = "ec".into();
+    Json(json!({ "keys": [jwk] }))
+}
+
 async fn metadata(State(issuer): State<Issuer>) -> Json<Value> {
     let base = &issuer.base;
-    Json(json!({"issuer": base, "introspection_endpoint": format!("{base}/introspect")}))
+    Json(json!({
+        "issuer": base, "introspection_endpoint": format!("{base}/introspect"), "jwks_uri": format!("{base}/jwks"),
+    }))
 }
 
 async fn introspect(
