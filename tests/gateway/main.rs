@@ -15,3 +15,5 @@ mod issuers;
 mod paths;
 mod refusals;
 mod support;
+#[cfg(target_os = "linux")] // where a file says whom the machine trusts
+mod tls;
