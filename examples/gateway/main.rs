@@ -4,6 +4,9 @@
 //! both sides, https to the upstream alone: for https to clients, something that ends TLS stands in front. It starts whether its issuers
 //! are up or not: until they are, requests with a token get 503.
 //!
+//! Left out: HTTP/2, so gRPC; upgrades, so WebSockets (the request goes on as an ordinary one); trailers; CONNECT and TRACE (501); tokens in
+//! the query or in forms (RFC 6750 §2.2, §2.3), which open nothing and go on as they are.
+//!
 //! With the demo (`cargo run --example demo`) and any service on port 9000:
 //! `cargo run --example gateway -- --listen 127.0.0.1:8090 --upstream http://127.0.0.1:9000 --audience http://127.0.0.1:8080
 //! --introspect http://127.0.0.1:8080 --client demo-api:demo-api-secret`
