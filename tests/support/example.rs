@@ -93,7 +93,7 @@ fn eprint_all(text: &str) {
 }
 
 /// `target/debug/deps/demo-…` is this test; `target/debug/examples/demo` was built with it.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a process knows its program");
     let profile = test
         .ancestors()

@@ -1,0 +1,90 @@
+//! An upstream behind TLS is asked by its name alone, and only if its certificate is trusted (V35).
+//!
+//! `tests/it/keys/tls_ca.pem` has signed `tls.pem` for `localhost`.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::example::program;
+use crate::support::{AUDIENCE, exchange, status};
+
+/// A service behind TLS, its port, and how many requests it has read.
+async fn service() -> (u16, Arc<AtomicUsize>) {
+    let certificate = CertificateDer::from_pem_slice(include_bytes!("../it/keys/tls.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("../it/keys/tls_key.pem")).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let requests = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&requests);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // Who does not trust it hangs up.
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let mut bytes = [0; 4096];
+            if stream.read(&mut bytes).await.is_ok_and(|length| length > 0) {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+            let answer =
+                "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    (port, requests)
+}
+
+/// What a gateway says that trusts those whom the machine trusts, which this file names.
+async fn status_by(upstream: &str, trusted: &str) -> u16 {
+    let mut child = Command::new(program("gateway"))
+        .args(["--listen", "127.0.0.1:0", "--upstream", upstream])
+        .args(["--audience", AUDIENCE, "--jwt", "https://nobody.invalid"])
+        .args(["--public", "/pub"])
+        .env("SSL_CERT_FILE", trusted)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut first).unwrap();
+    let base = first.trim().strip_prefix("listening on ").unwrap();
+    let answer = exchange(
+        base,
+        b"GET /pub HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    status(&answer)
+}
+
+#[tokio::test]
+async fn v35_an_upstream_behind_tls_is_asked_if_its_certificate_is_trusted_and_for_its_name() {
+    let (port, requests) = service().await;
+    let by_name = format!("https://localhost:{port}");
+    let by_another = format!("https://[::ffff:127.0.0.1]:{port}");
+    let (house, other) = ("tests/it/keys/tls_ca.pem", "tests/it/keys/tls.pem");
+    assert_eq!(status_by(&by_name, house).await, 204);
+    assert_eq!(requests.load(Ordering::SeqCst), 1);
+    assert_eq!(status_by(&by_name, other).await, 502);
+    assert_eq!(status_by(&by_another, house).await, 502);
+    assert_eq!(requests.load(Ordering::SeqCst), 1);
+}
