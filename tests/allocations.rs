@@ -186,3 +186,37 @@ fn foreign_traffic_passes_the_endpoints_without_an_allocation() {
     send(oauth.layer().layer(Quiet));
     send(oauth.layer().layer(Quiet).nested_at("/auth"));
 }
+
+#[test]
+fn a_warm_token_of_another_issuer_costs_no_more_whatever_it_is() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let idp = tower_oauth::testing::Idp::new("https://as.example", "https://api.example");
+    let jwt = idp.token("ada").scope("a b").mint();
+    let opaque = idp.token("ada").scope("a b").mint_opaque();
+    for (issuer, token) in [
+        (Issuer::from(idp.issuer()), jwt.as_str()),
+        (Issuer::from(idp.opaque_issuer()), opaque.as_str()),
+    ] {
+        let api = ResourceServer::builder("https://api.example")
+            .issuer(issuer)
+            .clock(idp.clock())
+            .build()
+            .unwrap();
+        // Known to the cache, then to the table of the last ones.
+        for _ in 0..2 {
+            runtime.block_on(api.authenticate(token)).unwrap();
+        }
+        let check = allocation_counter::measure(|| {
+            assert!(finished(api.authenticate(token)).is_ok());
+        });
+        assert_eq!(check.count_total, 0);
+        let known = finished(api.authenticate(token)).unwrap();
+        let mut service = api.layer().layer(api.require("a").layer(Quiet));
+        let request = request(token);
+        let counted = allocation_counter::measure(|| {
+            let response = finished(service.call(request)).unwrap();
+            assert_eq!(response.status(), 200);
+        });
+        assert_eq!(counted.count_total, of_the_extensions(&known));
+    }
+}

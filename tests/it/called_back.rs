@@ -330,3 +330,40 @@ async fn operators_are_told_what_each_step_says_and_never_the_token() {
         (false, "policy", "expired")
     );
 }
+
+#[tokio::test]
+async fn a_jwt_that_its_signature_says_is_good_is_refused_once_it_is_revoked() {
+    use tower_oauth::testing::Idp;
+
+    let idp = Idp::new(AS, API);
+    let api = ResourceServer::builder(API)
+        .issuer(idp.issuer())
+        .clock(idp.clock())
+        .build()
+        .unwrap();
+    let token = |subject: &str| idp.token(subject).client_id("toc_1").mint();
+    let (ada, bob, eve) = (token("ada"), token("bob"), token("eve"));
+    for _ in 0..3 {
+        for token in [&ada, &bob, &eve] {
+            assert!(api.authenticate(token).await.is_ok());
+        }
+    }
+    let issuer = AS.parse().unwrap();
+    let jti = api.authenticate(&ada).await.unwrap();
+    let jti = WhichTokens::Jti(jti.jti().unwrap().to_owned());
+    api.invalidate(&jti);
+    assert!(
+        api.authenticate(&ada).await.is_ok(),
+        "its signature says so"
+    );
+    api.revoke(&issuer, &jti).unwrap();
+    let bob_himself = WhichTokens::Subject(Subject::new("bob").unwrap());
+    api.revoke(&issuer, &bob_himself).unwrap();
+    for _ in 0..2 {
+        for token in [&ada, &bob] {
+            let refused = api.authenticate(token).await.unwrap_err();
+            assert_eq!(refused, Refusal::InvalidToken);
+        }
+        assert!(api.authenticate(&eve).await.is_ok());
+    }
+}
