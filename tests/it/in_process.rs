@@ -278,7 +278,7 @@ async fn v23_a_token_is_dead_in_the_second_it_expires_warm_and_cold() {
     assert_eq!(send(&cold, &token).await.status, 401);
 }
 
-// req: oauth21-5.2-1, tol-aud-1
+// req: oauth21-5.2-1
 #[tokio::test]
 async fn v22_v24_resource_servers_of_one_server_share_no_verdict() {
     let node = Node::new().await;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use tower_oauth::MemoryStore;
+use tower_oauth::server::AccessTokenFormat;
 use tower_oauth::store::{
     Changes, Cursor, Insert, Key, Kind, Listing, Page, Record, Replace, Store, StoreError, Version,
 };
@@ -88,7 +89,9 @@ fn only(keys: &[Key], kind: Kind) -> Digest {
 
 async fn start() -> (Harness, Noting) {
     let store = Noting::default();
-    let server = Harness::on(store.clone(), &ManualClock::new(NOW), |builder| builder);
+    let server = Harness::on(store.clone(), &ManualClock::new(NOW), |builder| {
+        builder.access_token_format(AccessTokenFormat::Opaque)
+    });
     server.create_clients().await;
     (server, store)
 }
