@@ -147,14 +147,15 @@ impl Refusal {
         };
         let headers = response.headers_mut();
         let (name, value) = self.advice(challenges);
-        if name == WWW_AUTHENTICATE {
+        let is_challenge = name == WWW_AUTHENTICATE;
+        headers.insert(name, value);
+        if is_challenge {
             // A script of another origin has to read the challenge to act on it.
             headers.insert(
                 ACCESS_CONTROL_EXPOSE_HEADERS,
                 HeaderValue::from_static("www-authenticate"),
             );
         }
-        headers.insert(name, value);
         response
     }
 
