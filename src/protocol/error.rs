@@ -332,6 +332,10 @@ mod tests {
         assert_eq!(answer.headers()["retry-after"], "1");
         assert!(!String::from_utf8_lossy(answer.body()).contains("disk"));
         assert_eq!(
+            format!("{:?}", OAuthError::unavailable("disk full at /var/lib")),
+            "temporarily_unavailable: The server cannot answer right now"
+        );
+        assert_eq!(
             OAuthError::new(ErrorCode::ServerError, "x")
                 .to_response()
                 .status(),
