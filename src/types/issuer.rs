@@ -149,7 +149,11 @@ mod tests {
             "http://a.example",
             "https://a.example?x",
             "https://a.example#y",
+            "https://a.example/?x",
+            "https://a.example/#y",
             "https://u:p@a.example",
+            "https://u@a.example",
+            "https://:p@a.example",
             "a.example",
             "ftp://a.example",
             "https://A.example",
@@ -184,6 +188,10 @@ mod tests {
         );
         assert_eq!(
             at("https://a.example/t/acme"),
+            "/.well-known/oauth-authorization-server/t/acme"
+        );
+        assert_eq!(
+            at("https://a.b/t/acme"),
             "/.well-known/oauth-authorization-server/t/acme"
         );
         assert_eq!(
