@@ -64,5 +64,6 @@ mod self_check_found;
 mod structure;
 mod support;
 mod token;
+mod values;
 mod verification;
 mod watch;
