@@ -336,6 +336,22 @@ mod tests {
         assert_eq!(both.code, ErrorCode::InvalidScope);
         let named = "scope=ledger.read+files.read&resource=https://api.harbor.test/files&resource=https://api.harbor.test/ledger";
         assert_eq!(resolve(named).unwrap().1.len(), 2);
+        // Nothing is left out of what was asked for to make the rest fit.
+        let more = resolve("scope=ledger.read+files.read+offline_access").unwrap_err();
+        assert_eq!(more.description, both.description);
+        let unknown = resolve("scope=ledger.read+nope").unwrap_err();
+        assert_ne!(unknown.description, both.description);
+    }
+
+    #[test]
+    fn a_scope_that_every_resource_understands_is_of_none_even_where_one_names_it() {
+        let mut catalog = catalog();
+        catalog.resources[1].scope = scope("files.read offline_access");
+        let (given, resources) = catalog
+            .resolve(&asked("scope=ledger.read+offline_access"), &client())
+            .unwrap();
+        assert_eq!(given, scope("ledger.read offline_access"));
+        assert_eq!(resources, [uri("https://api.harbor.test/ledger")]);
     }
 
     // req: tol-resource-1, mcp-res-1
@@ -348,6 +364,10 @@ mod tests {
         assert_eq!(
             none.resolve(&asked("scope=a&resource=https://evil.test"), &client())
                 .unwrap(),
+            (scope("a"), vec![])
+        );
+        assert_eq!(
+            none.resolve(&asked("scope=a"), &client()).unwrap(),
             (scope("a"), vec![])
         );
     }

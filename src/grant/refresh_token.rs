@@ -290,6 +290,7 @@ mod tests {
     #[test]
     fn a_refresh_token_reads_what_it_prints() {
         let (token, _) = first();
+        assert_eq!(format!("{token:?}"), "RefreshToken(…)");
         let text = token.to_secret();
         assert_eq!((text.expose().len(), &text.expose()[..4]), (95, "tor_"));
         assert_eq!(

@@ -196,6 +196,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn s20_a_header_of_4096_bytes_is_looked_at_and_a_longer_one_is_not() {
+        // Three bytes make four characters, and the scheme has six: 4096 is 6 + 4 * 1022 + 2, the last two of a last byte.
+        let secret = "a".repeat(3 * 1022 + 1 - "c1:".len());
+        let longest = basic(&format!("c1:{secret}"));
+        let longest = longest.trim_end_matches('=');
+        assert_eq!(longest.len(), 4096);
+        assert!(read(&[longest], "").is_ok());
+        let longer = basic(&format!("c1:{secret}a"));
+        let longer = longer.trim_end_matches('=');
+        assert_eq!(longer.len(), 4097);
+        assert_eq!(code(read(&[longer], "")), ErrorCode::InvalidClient);
+    }
+
     // req: 6749-2.3-2, 6749-5.2-4, tol-basic-3, http-auth-2
     #[test]
     fn s25_two_ways_at_once_are_an_invalid_request() {

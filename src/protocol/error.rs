@@ -267,6 +267,9 @@ impl fmt::Display for Causes<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
     use super::{ErrorCode, OAuthError};
 
     /// All codes, as they stand in `as_str`.
@@ -329,10 +332,58 @@ mod tests {
         assert_eq!(answer.headers()["retry-after"], "1");
         assert!(!String::from_utf8_lossy(answer.body()).contains("disk"));
         assert_eq!(
+            format!("{:?}", OAuthError::unavailable("disk full at /var/lib")),
+            "temporarily_unavailable: The server cannot answer right now"
+        );
+        assert_eq!(
             OAuthError::new(ErrorCode::ServerError, "x")
                 .to_response()
                 .status(),
             500
+        );
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_our_fault_is_an_error_in_the_log_with_its_cause_and_a_mistake_of_a_client_is_none() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        // With a second subscriber each log line asks who listens, and does not remember what another thread was told.
+        let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let told = |error: OAuthError| {
+            error.log();
+            String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap()
+        };
+        let ours = told(OAuthError::unavailable("disk full at /var/lib"));
+        assert!(
+            ours.contains("ERROR") && ours.contains("disk full"),
+            "{ours}"
+        );
+        let server = told(OAuthError::new(ErrorCode::ServerError, "x"));
+        assert!(server.contains("ERROR"), "{server}");
+        let theirs = told(OAuthError::invalid_client());
+        assert!(
+            theirs.contains("DEBUG") && theirs.contains("invalid_client"),
+            "{theirs}"
         );
     }
 }

@@ -204,4 +204,14 @@ mod tests {
         assert!(Form::parse("a=b&".repeat(64).as_bytes()).is_ok());
         assert!(Form::parse("a=b&".repeat(65).as_bytes()).is_err());
     }
+
+    #[test]
+    fn s20_a_query_of_16_kib_is_read_and_a_longer_one_is_not() {
+        let read = |length: usize| {
+            let target = format!("/auth/authorize?a={}", "x".repeat(length - "a=".len()));
+            Form::from_query(&target.parse().unwrap()).map(|_| ())
+        };
+        assert!(read(16 * 1024).is_ok());
+        assert_eq!(read(16 * 1024 + 1).unwrap_err().status, 414);
+    }
 }

@@ -369,6 +369,7 @@ mod tests {
             "logout+jwt",
             "secevent+jwt",
             "application/jwt",
+            "implication/at+jwt",
             "at+jwt ",
             "application/application/at+jwt",
         ] {

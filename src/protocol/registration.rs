@@ -510,6 +510,17 @@ mod tests {
     }
 
     #[test]
+    fn no_member_of_the_answer_stands_there_twice() {
+        let json = r##"{"redirect_uris":["https://x.example/cb"],"client_name":"n","client_name#de":"m"}"##;
+        let metadata = register(json).unwrap();
+        assert_eq!(metadata.client_name.as_deref(), Some("n"));
+        assert_eq!(
+            metadata.kept().keys().collect::<Vec<_>>(),
+            ["client_name#de", "token_endpoint_auth_method"]
+        );
+    }
+
+    #[test]
     fn equal_registrations_have_one_digest_and_others_another() {
         let one = register(
             r#"{"client_name":"n","redirect_uris":["https://x.example/cb"],"scope":"a b","x":1}"#,

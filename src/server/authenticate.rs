@@ -26,7 +26,6 @@ pub(crate) async fn authenticate(
     }
     match credentials.prove(client, now) {
         Proof::Holds => {}
-        Proof::Slow(proof) if is_remembered(known.as_ref(), &proof) => {}
         proof => Box::pin(refuse_or_try(server, request, credentials, (proof, &known))).await?,
     }
     known
@@ -54,6 +53,11 @@ async fn refuse_or_try(
     let Proof::Slow(proof) = proof else {
         return Err(OAuthError::invalid_client());
     };
+    // Counted all the same: else who has made too many guesses would still be told of the right one.
+    if is_remembered(known.as_ref(), &proof) {
+        server.throttle.give_back(attempt, address, now).await;
+        return Ok(());
+    }
     let remembered = proof.remembered_as();
     let holds = {
         // Each takes 19 MiB and a processor for a while.
@@ -76,5 +80,51 @@ async fn refuse_or_try(
             server.throttle.give_back(attempt, address, now).await;
             Err(OAuthError::unavailable(error))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::is_remembered;
+    use crate::server::known_clients::Known;
+    use crate::types::{Client, ClientSecret, Flag, Proof, Secret, SlowProof, Timestamp};
+
+    fn proof(client: &Client, secret: &str) -> SlowProof {
+        let now = Timestamp::from_secs(0);
+        match ClientSecret::prove(client.secret.as_ref(), &Secret::new(secret), now) {
+            Proof::Slow(proof) => proof,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn known(client: Client) -> Known {
+        Known {
+            client: Arc::new(client),
+            flag: Flag::new(),
+            proven: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn a_chosen_secret_that_was_found_right_is_known_again_and_no_other_is() {
+        let id = "c1".parse().unwrap();
+        let known = known(Client::confidential(id, &Secret::new("wonderland")));
+        let right = proof(&known.client, "wonderland");
+        assert!(!is_remembered(Some(&known), &right) && !is_remembered(None, &right));
+        known.proven.set(right.remembered_as().unwrap()).unwrap();
+        assert!(is_remembered(Some(&known), &right));
+        assert!(!is_remembered(
+            Some(&known),
+            &proof(&known.client, "rabbit-hole")
+        ));
+    }
+
+    #[test]
+    fn where_there_is_nothing_to_compare_with_nothing_is_remembered() {
+        let known = known(Client::public("c1".parse().unwrap()));
+        let wrong = proof(&known.client, "wonderland");
+        assert!(wrong.remembered_as().is_none() && !is_remembered(Some(&known), &wrong));
     }
 }

@@ -153,6 +153,15 @@ mod tests {
     }
 
     #[test]
+    fn s19_a_secret_of_32_characters_is_taken_for_a_generated_one_and_a_shorter_one_is_not() {
+        for (length, slow) in [(31, true), (32, false)] {
+            let secret = "w".repeat(length);
+            let ours = ClientSecret::new(&id(), &Secret::new(&*secret));
+            assert_eq!(proves(Some(&ours), &secret), (true, slow), "{length}");
+        }
+    }
+
+    #[test]
     fn two_clients_with_one_chosen_secret_do_not_look_alike_in_the_store() {
         let secret = Secret::new(CHOSEN);
         let (one, two) = (

@@ -177,4 +177,11 @@ mod tests {
             Duration::from_secs(4)
         );
     }
+
+    #[cfg(all(feature = "server", feature = "metrics"))]
+    #[test]
+    fn what_takes_time_is_measured_as_time() {
+        let watch = super::Stopwatch::start();
+        assert!((0..10_000_000).any(|_| !watch.elapsed().is_zero()));
+    }
 }

@@ -157,6 +157,11 @@ mod tests {
             "https://u:p@a.example",
             "https://u:p@a.example/",
             "https://u@a.example/t",
+            "https://a.example/?x",
+            "https://a.example/#y",
+            "https://u:p@a.example",
+            "https://u@a.example",
+            "https://:p@a.example",
             "a.example",
             "ftp://a.example",
             "https://A.example",
@@ -191,6 +196,10 @@ mod tests {
         );
         assert_eq!(
             at("https://a.example/t/acme"),
+            "/.well-known/oauth-authorization-server/t/acme"
+        );
+        assert_eq!(
+            at("https://a.b/t/acme"),
             "/.well-known/oauth-authorization-server/t/acme"
         );
         assert_eq!(

@@ -1,7 +1,7 @@
 //! The host's hand on clients and on what owners have granted.
 
 use tower_oauth::server::{CreateClient, Granted};
-use tower_oauth::types::{Client, ClientId, RegisteredBy, Secret, Subject};
+use tower_oauth::types::{Client, ClientId, GrantType, RegisteredBy, Secret, Subject};
 
 use crate::support::{
     Answer, CALLBACK, DEVICE_CODE, FOR_ITSELF, Harness, LEDGER, NOW, SECRET, alice,
@@ -77,6 +77,10 @@ async fn a_client_is_created_once_read_and_listed() {
     assert_eq!(read.client_id_issued_at(), NOW);
     assert_eq!(read.registered_by(), RegisteredBy::Host);
     assert_eq!(read.redirect_uris().len(), 1);
+    assert_eq!(
+        read.allowed_grant_types(),
+        [GrantType::AuthorizationCode, GrantType::RefreshToken]
+    );
     assert_eq!(read.allowed_scope().unwrap().to_string(), "ledger.read");
     assert!(!read.is_confidential() && !read.is_disabled());
     assert!(clients.get(&id("nobody")).await.unwrap().is_none());

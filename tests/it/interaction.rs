@@ -86,6 +86,19 @@ async fn s13_what_waits_is_what_was_asked_for_first_and_parameters_beside_its_id
 }
 
 #[tokio::test]
+async fn s13_what_the_host_approves_by_itself_is_not_remembered_as_a_yes_on_the_page() {
+    let server = Harness::new().await;
+    let id = waiting(&server).await;
+    let answer = resume(&server, &id, Decision::Approve(Approval::new(alice()))).await;
+    assert!(answer.parameter("code").is_some());
+    let page = server.get(&changed(&[]), Some("alice")).await;
+    assert_eq!(page.status, 200, "she is asked");
+    server.decide(&page, "alice", "allow").await;
+    let again = server.get(&changed(&[]), Some("alice")).await;
+    assert!(again.parameter("code").is_some());
+}
+
+#[tokio::test]
 async fn s13_a_request_waits_ten_minutes_and_an_unknown_one_is_answered_alike() {
     let server = Harness::new().await;
     let id = waiting(&server).await;

@@ -267,6 +267,25 @@ async fn s26_what_a_key_has_signed_that_was_taken_away_is_dead_at_once() {
 }
 
 #[tokio::test]
+async fn s26_a_key_that_no_longer_signs_is_taken_away_for_good_as_well() {
+    let server = Harness::with(es256).await;
+    let first = kid_of(&server, &token(&server).await).await;
+    let keys = server.oauth.signing_keys();
+    let uses = keys.rotate().await.unwrap();
+    let old = uses.iter().find(|key| key.kid == first).unwrap();
+    server.advance(old.signs_until.as_secs() - NOW.as_secs() - 1);
+    let last = token(&server).await;
+    assert_eq!(kid_of(&server, &last).await, first);
+    server.advance(1);
+    let before = keys.list().await.unwrap();
+    assert!(before.iter().any(|key| key.kid == first) && server.is_active(&last).await);
+    let left = keys.remove(&first).await.unwrap();
+    assert_eq!(left.len(), before.len() - 1);
+    assert_eq!(keys.list().await.unwrap(), left, "it does not come back");
+    assert!(!kids(&server).await.contains(&first) && !server.is_active(&last).await);
+}
+
+#[tokio::test]
 async fn v06_keys_that_nobody_knows_cost_a_look_each_second() {
     let (store, clock) = (Hooked::open().await, ManualClock::new(NOW));
     let server = Harness::on(store.clone(), &clock, es256);

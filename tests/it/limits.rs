@@ -148,6 +148,30 @@ async fn rfc6749_2_3_1_a_chosen_secret_is_held_back_while_somebody_guesses() {
 }
 
 #[tokio::test]
+async fn rfc6749_2_3_1_a_chosen_secret_that_is_in_use_is_no_easier_to_guess() {
+    let server = Harness::with(addressed).await;
+    let chosen = Client::confidential("chosen".parse().unwrap(), &Secret::new("wonderland"))
+        .grant_types([GrantType::ClientCredentials]);
+    server.create(chosen).await;
+    let present = async |address: &str, secret: &str| {
+        let of = ("chosen", secret);
+        from(&server, address, of, ("/auth/token", FOR_ITSELF)).await
+    };
+    // Its digest is remembered from now on: at the first time perhaps not, when the server has just begun to listen to its store.
+    for _ in 0..3 {
+        assert_eq!(present("192.0.2.2", "wonderland").await.status, 200);
+    }
+    for _ in 0..10 {
+        present("192.0.2.1", "rabbit-hole")
+            .await
+            .error(401, "invalid_client");
+    }
+    is_held_back(&present("192.0.2.1", "rabbit-hole").await);
+    is_held_back(&present("192.0.2.1", "wonderland").await);
+    assert_eq!(present("192.0.2.2", "wonderland").await.status, 200);
+}
+
+#[tokio::test]
 async fn s20_authorization_requests_beyond_the_limit_are_a_page_and_nothing_is_kept() {
     let limit = Limit::per_minute(2, 5).per_client(3);
     let (store, clock) = (Hooked::open().await, ManualClock::new(NOW));

@@ -90,5 +90,6 @@ mod structure;
 mod support;
 mod token;
 mod tonic_refusals;
+mod values;
 mod verification;
 mod watch;

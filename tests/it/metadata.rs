@@ -411,6 +411,10 @@ async fn rfc9728_3_1_a_slash_after_the_host_and_a_query_are_no_part_of_the_path(
         assert_eq!(answer.header("content-type"), "application/json");
         assert!(answer.json().get("scopes_supported").is_none());
         assert_eq!(answer.json()["authorization_servers"], json!([ISSUER]));
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        let without = server.get(path, None).await;
+        assert_eq!(without.status == 404, !query.is_empty(), "{resource}");
+        assert_eq!(without.body.is_empty(), !query.is_empty());
     }
 }
 

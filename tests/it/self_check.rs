@@ -9,7 +9,9 @@ use tower_oauth::server::{
 use tower_oauth::types::{Client, GrantType, Secret, SigningAlgorithm, Subject};
 use tower_oauth::{AuthorizationServer, Issuer, ResourceServer};
 
-use crate::support::{CALLBACK, DEVICE_CODE, Harness, SECRET, VERIFIER, authorization_request};
+use crate::support::{
+    CALLBACK, DEVICE_CODE, Harness, ISSUER, LEDGER, SECRET, VERIFIER, authorization_request,
+};
 
 const GRANTS: [GrantType; 4] = [
     GrantType::AuthorizationCode,
@@ -135,6 +137,31 @@ fn build_takes_what_makes_sense_and_names_the_setting_of_what_does_not() {
         }
     }
     assert_eq!((taken, refused), (888, 2184));
+}
+
+#[test]
+fn a_path_that_is_taken_is_named() {
+    let setting = |builder: AuthorizationServerBuilder| match builder.build() {
+        Ok(_) => None,
+        Err(ConfigError::Contradiction { setting, .. }) => Some(setting),
+        Err(error) => panic!("{error}"),
+    };
+    let with_login = |path: &str| {
+        let server = AuthorizationServer::builder(ISSUER).resource(LEDGER, ["ledger.read"]);
+        server.login(path, |_| Subject::new("alice").ok())
+    };
+    assert_eq!(setting(with_login("/login")), None);
+    for endpoint in ["/auth/token", "/auth/authorize?x=1", "/device"] {
+        assert_eq!(setting(with_login(endpoint)), Some("login"), "{endpoint}");
+    }
+    // What is not served takes no path.
+    let registers = |path: &str| with_login(path).registration(Registration::open());
+    assert_eq!(setting(with_login("/auth/register")), None);
+    assert_eq!(setting(registers("/auth/register")), Some("login"));
+    let at = |path: &str| with_login("/login").path(Endpoint::Token, path);
+    let document = "/.well-known/oauth-protected-resource";
+    assert_eq!(setting(at(&format!("{document}/ledger"))), Some("path"));
+    assert_eq!(setting(at(&format!("{document}/elsewhere"))), None);
 }
 
 // req: 7009-2-5, 8414-2-13

@@ -32,7 +32,13 @@ fn host() -> Router {
 async fn found(server: &Harness, mounted: Router) -> Vec<String> {
     match server.oauth.self_check(&mounted).await {
         Ok(()) => Vec::new(),
-        Err(SelfCheckError { findings, .. }) => findings.iter().map(ToString::to_string).collect(),
+        Err(error) => {
+            let all = error.to_string();
+            let SelfCheckError { findings, .. } = error;
+            let lines: Vec<_> = findings.iter().map(ToString::to_string).collect();
+            assert_eq!(all, lines.join("\n"));
+            lines
+        }
     }
 }
 
