@@ -13,6 +13,7 @@ mod authorization_errors;
 mod authorize;
 mod bearer;
 mod bodies;
+mod bound;
 mod cached;
 mod called_back;
 mod client_auth;
