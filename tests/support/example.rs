@@ -24,18 +24,18 @@ impl Example {
     /// Starts it with these arguments, which should let it listen on port 0, and waits until it serves.
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
         let program = program(name);
-        let child = Command::new(&program)
-            .args(arguments)
+        let advice = "`cargo build --examples --all-features` makes it";
+        Self::run(Command::new(program).args(arguments), advice)
+    }
+
+    /// Starts any program that says where it listens as the examples do. `advice` is for whoever has not got it.
+    pub(crate) fn run(command: &mut Command, advice: &str) -> Self {
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|e| {
-                panic!(
-                    "{}: {e}; `cargo build --examples --all-features` makes it",
-                    program.display()
-                )
-            });
+            .unwrap_or_else(|e| panic!("{command:?}: {e}; {advice}"));
         let mut example = Self {
             child,
             base: String::new(),
@@ -50,7 +50,7 @@ impl Example {
         thread::spawn(move || keep(stderr, &also_printed, None));
         example.base = told
             .recv_timeout(PATIENCE)
-            .unwrap_or_else(|e| panic!("{name} with {arguments:?} did not say `{MARK}ADDR`: {e}"));
+            .unwrap_or_else(|e| panic!("{command:?} did not say `{MARK}ADDR`: {e}"));
         example
     }
 
@@ -67,7 +67,7 @@ impl Drop for Example {
         let status = self.child.wait();
         if thread::panicking() {
             let printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
-            eprint_all(&format!("the example ({status:?}) had printed:\n{printed}"));
+            eprint_all(&format!("the program ({status:?}) had printed:\n{printed}"));
         }
     }
 }
