@@ -170,6 +170,9 @@ const OF_OTHER_KINDS: [&str; 8] = [
     "token_introspection",
 ];
 
+/// What issuers that are older than RFC 9068 call a client, or what it may do.
+const OF_ACCESS_TOKENS: [&str; 6] = ["appid", "azp", "cid", "roles", "scope", "scp"];
+
 /// RFC 8725 §3.12: of tokens that one key signs, and that do not say their kind, those of other kinds are told apart by what they say.
 fn is_no_other_kind(claims: &ClaimSet<'_>) -> Result<(), Reason> {
     const OTHER: Reason = "an ID token, or another that is no access token";
@@ -206,6 +209,16 @@ fn is_no_other_kind(claims: &ClaimSet<'_>) -> Result<(), Reason> {
     let azp = others.get("azp").and_then(Value::as_str);
     if only.is_some_and(|only| [client_id, azp].contains(&Some(only))) {
         return Err("meant for its client alone, as an ID token is");
+    }
+    // The plainest ID token says who, for whom and when, and nothing else; an access token says whose it is or what it is for.
+    let says_more = claims.client_id.is_some()
+        || claims.scope.is_some()
+        || claims.jti.is_some()
+        || OF_ACCESS_TOKENS
+            .iter()
+            .any(|name| others.contains_key(*name));
+    if !says_more {
+        return Err("nothing in it says that it is an access token");
     }
     Ok(())
 }
@@ -857,8 +870,14 @@ pub(super) mod tests {
             json!({"aud": "cl_7Qm2v9Tz", "client_id": null, "azp": "cl_7Qm2v9Tz"}),
             json!({"aud": null}),
             json!({"aud": []}),
+            json!({"client_id": null, "scope": null, "jti": null}),
         ] {
             assert!(with_typ_jwt(&changes).is_err(), "{changes}");
+        }
+        // One of these is enough.
+        for mark in ["azp", "cid", "appid", "scp", "roles"] {
+            let plain = json!({"client_id": null, "scope": null, "jti": null, mark: "x"});
+            assert!(with_typ_jwt(&plain).is_ok(), "{mark}");
         }
         // Who says to be an access token by `typ` may say these things.
         assert!(with("nonce", "n-1".into()).is_ok());

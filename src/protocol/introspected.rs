@@ -229,6 +229,16 @@ fn seconds(number: f64) -> Option<Timestamp> {
     Some(Timestamp::from_secs(time.as_secs()))
 }
 
+/// Whether an error says that the issuer tells nothing about tokens of this kind (the code is that of RFC 7009 §2.2.1): of one that it gives
+/// out as a JWT, for instance.
+pub(crate) fn is_unsupported_token_type(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Error {
+        error: String,
+    }
+    serde_json::from_slice(body).is_ok_and(|Error { error }| error == "unsupported_token_type")
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

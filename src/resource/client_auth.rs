@@ -52,7 +52,8 @@ impl ClientAuth {
     }
 
     /// A key, and no secret that both sides have: `private_key_jwt` (RFC 7523 §2.2, OpenID Connect Core §9). Each request carries a JWT
-    /// of its own, good for a minute and for this issuer alone. The issuer knows the key by its [`kid`](SigningKey::kid).
+    /// of its own, good for a minute and for this issuer alone. The issuer knows the key by its [`kid`](SigningKey::kid), which is to be
+    /// registered with it.
     pub fn private_key_jwt(client_id: impl AsRef<str>, key: SigningKey) -> Self {
         Self::new(client_id.as_ref(), Method::PrivateKeyJwt(key))
     }

@@ -143,6 +143,14 @@ impl Introspection {
         let limit = (&**clock, self.timeout);
         let answer = http.send(request, LONGEST, limit).await;
         let answer = answer.map_err(|cause| Failure::down(cause).that_may_pass())?;
+        if answer.status() == StatusCode::BAD_REQUEST
+            && is_json(answer.headers())
+            && introspected::is_unsupported_token_type(answer.body())
+        {
+            return Ok(Introspected::NotActive(
+                "of a kind that its issuer says nothing about",
+            ));
+        }
         checked(&answer)?;
         introspected::read(answer.body(), &self.issuer, self.tolerance, self.now())
             .map_err(|malformed| Failure::ours(Unavailable::new(malformed)))

@@ -25,6 +25,9 @@ impl Issuer {
     ///
     /// `url` is the issuer identifier (RFC 8414 §2). It is shown JWTs that name it and tokens that are no JWTs, if they begin with its
     /// [`token_prefix`](OpaqueIssuer::token_prefix); other tokens cost it no request.
+    ///
+    /// Its answers have to say whom a token is meant for. Most issuers do if the client asks for the token with this resource's identifier
+    /// as `resource` (RFC 8707).
     pub fn opaque(url: &str) -> OpaqueIssuer {
         OpaqueIssuer {
             url: url.parse(),

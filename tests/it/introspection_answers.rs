@@ -250,3 +250,29 @@ async fn rfc7662_4_without_a_cache_the_issuer_is_asked_every_time() {
     brief.check("at_1").await.unwrap();
     assert_eq!(issuer.asked(), 8);
 }
+
+#[tokio::test]
+async fn a_token_of_a_kind_that_its_issuer_says_nothing_about_is_none_of_its_live_ones() {
+    let json = &["content-type: application/json"][..];
+    let unsupported = r#"{"error":"unsupported_token_type"}"#;
+    let issuer = Scripted::start().await;
+    let api = issuer.api();
+    issuer.always(Reply::Says(answer(400, json, unsupported)));
+    assert_eq!(api.get("at_1").await.status, 401);
+    for (place, (status, headers, body)) in [
+        (400, json, r#"{"error":"invalid_request"}"#),
+        (400, json, r#"{"error":["unsupported_token_type"]}"#),
+        (400, json, "unsupported_token_type"),
+        (400, &["content-type: text/html"], unsupported),
+        (500, json, unsupported),
+        (401, json, unsupported),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let issuer = Scripted::start().await;
+        let api = issuer.api();
+        issuer.always(Reply::Says(answer(status, headers, body)));
+        api.is_unavailable("at_2", &place.to_string()).await;
+    }
+}
