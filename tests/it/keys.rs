@@ -332,6 +332,14 @@ async fn keys_are_imported_from_pem_and_jwk_and_nothing_is_kept() {
     .map(|pem| SigningKey::from_pem(pem).unwrap());
     assert_eq!(pkcs8.kid(), sec1.kid());
     assert_eq!(rsa.kid(), pkcs1.kid());
+    // Without a name of its own, a key is called by its thumbprint, however it came.
+    for (jwk, same) in [
+        (include_str!("keys/ec.jwk.json"), &pkcs8),
+        (include_str!("keys/rsa.jwk.json"), &rsa),
+    ] {
+        let jwk = SigningKey::from_jwk(jwk).unwrap();
+        assert_eq!((jwk.kid(), jwk.algorithm()), (same.kid(), same.algorithm()));
+    }
     let jwk = SigningKey::from_jwk(JWK).unwrap();
     assert_eq!(jwk.kid(), "vault-7");
     for key in [pkcs8, ed, rsa, jwk] {
