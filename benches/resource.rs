@@ -151,7 +151,7 @@ impl Key {
             "iss": AS, "sub": format!("usr_{number:06}"), "aud": API, "exp": now.checked_add_signed(lives).unwrap(),
             "iat": now - 60, "nbf": now - 60, "jti": format!("4f6d2c1e-9a7b-4c3d-8e5f-{number:012}"), "client_id": "cl_7Qm2v9Tz",
             "scope": "notes:read notes:write profile email",
-            "groups": ["engineering", "on-call", "harbor-admins"],
+            "groups": ["engineering", "on-call", "harbor-admins", "harbor-finance-readers", "harbor-ledger-auditors"],
         });
         let header = json!({"alg": self.alg, "typ": "at+jwt", "kid": "k"});
         let encode = |json: &serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());

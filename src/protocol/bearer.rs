@@ -33,8 +33,14 @@ impl<'a> BearerToken<'a> {
     pub fn into_owned(self) -> OwnedToken {
         OwnedToken(Secret::new(self.0))
     }
+}
 
-    /// The token of a request, from its one `Authorization` header; `None` if there is none, or one of another scheme.
+/// What a request presents as its token: no longer than one may be, and of any form still.
+#[derive(Clone, Copy)]
+pub(crate) struct RawToken<'a>(&'a [u8]);
+
+impl<'a> RawToken<'a> {
+    /// What the one `Authorization` header presents; `None` if there is none, or one of another scheme.
     pub(crate) fn from_headers(headers: &'a HeaderMap) -> Result<Option<Self>, Refusal> {
         let mut fields = headers.get_all(AUTHORIZATION).iter();
         let Some(field) = fields.next() else {
@@ -56,11 +62,18 @@ impl<'a> BearerToken<'a> {
         if token.len() > LONGEST {
             return Err(Refusal::InvalidToken);
         }
-        let token = std::str::from_utf8(token).map_err(|_| Refusal::InvalidRequest)?;
-        match token.try_into() {
-            Ok(token) => Ok(Some(token)),
-            Err(InvalidBearerToken) => Err(Refusal::InvalidRequest),
-        }
+        Ok(Some(Self(token)))
+    }
+
+    pub(crate) const fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The token, if it has the form of one.
+    pub(crate) fn token(self) -> Result<BearerToken<'a>, Refusal> {
+        let text = std::str::from_utf8(self.0).map_err(|_| Refusal::InvalidRequest)?;
+        text.try_into()
+            .map_err(|InvalidBearerToken| Refusal::InvalidRequest)
     }
 }
 
@@ -73,20 +86,15 @@ fn after_bearer(field: &[u8]) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"Bearer") && !longer).then_some(rest)
 }
 
-/// Which bytes a token may hold before its `=`: a table, since each byte of each token is looked up.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "a byte is below 256, and this runs when it is compiled"
-)]
-const ALLOWED: [bool; 256] = {
-    let mut allowed = [false; 256];
-    let mut rest: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/";
-    while let [byte, more @ ..] = rest {
-        allowed[*byte as usize] = true;
-        rest = more;
-    }
-    allowed
-};
+/// Whether these are all bytes that a token may hold before its `=`. Without a branch and without a table: many are looked at in one step.
+fn are_allowed(bytes: &[u8]) -> bool {
+    let is_allowed = |byte: u8| {
+        let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+        let digit_or_slash = byte.wrapping_sub(b'-') < 13; // -./0123456789
+        letter | digit_or_slash | (byte == b'_') | (byte == b'~') | (byte == b'+')
+    };
+    bytes.iter().fold(true, |all, byte| all & is_allowed(*byte))
+}
 
 impl<'a> TryFrom<&'a str> for BearerToken<'a> {
     type Error = InvalidBearerToken;
@@ -96,8 +104,7 @@ impl<'a> TryFrom<&'a str> for BearerToken<'a> {
         while let Some(shorter) = body.strip_suffix(b"=") {
             body = shorter;
         }
-        let allowed = |byte: &u8| ALLOWED.get(usize::from(*byte)) == Some(&true);
-        if body.is_empty() || text.len() > LONGEST || !body.iter().all(allowed) {
+        if body.is_empty() || text.len() > LONGEST || !are_allowed(body) {
             return Err(InvalidBearerToken);
         }
         Ok(Self(text))
@@ -142,7 +149,7 @@ pub struct InvalidBearerToken;
 
 #[cfg(test)]
 mod tests {
-    use super::{BearerToken, Refusal};
+    use super::{BearerToken, RawToken, Refusal};
     use http::header::AUTHORIZATION;
     use http::{HeaderMap, HeaderValue};
 
@@ -151,8 +158,9 @@ mod tests {
         for field in fields {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(field).unwrap());
         }
-        BearerToken::from_headers(&headers)
-            .map(|token| token.map(|token| token.expose().to_owned()))
+        let presented = RawToken::from_headers(&headers)?;
+        let token = presented.map(RawToken::token).transpose()?;
+        Ok(token.map(|token| token.expose().to_owned()))
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(crate) struct Asked {
 const READINGS: usize = 4;
 
 impl ResourceServer {
-    /// What can be said without waiting; allocates nothing if the token is known.
+    /// What can be said of a token that is not one of the last ones, without waiting.
     pub(crate) fn check(&self, token: BearerToken<'_>) -> Check {
         let check = self.look(token);
         if let Check::Known(verdict) = &check {
@@ -44,13 +44,22 @@ impl ResourceServer {
         check
     }
 
-    fn look(&self, token: BearerToken<'_>) -> Check {
+    /// The verdict on one of the last tokens, by its bytes alone: that it has the form of a token was seen when it became known.
+    pub(crate) fn known(&self, token: &[u8]) -> Option<Verdict> {
         let now = self.0.clock.now();
         let presented = self.0.recogniser.present(token);
         let judge = |known: &Known| self.judge(&known.facts, &known.trusted, now);
-        if let Some(verdict) = self.0.hot.with(&presented, now, judge) {
-            return Check::Known(verdict);
+        let verdict = self.0.hot.with(&presented, now, judge);
+        if let Some(verdict) = &verdict {
+            count::verdict(verdict, count::Facts::Known);
         }
+        verdict
+    }
+
+    fn look(&self, token: BearerToken<'_>) -> Check {
+        let now = self.0.clock.now();
+        let presented = self.0.recogniser.present(token.expose().as_bytes());
+        let judge = |known: &Known| self.judge(&known.facts, &known.trusted, now);
         let issuers = self.0.issuers.load();
         let Some(source) = of_token(&issuers.sources, token) else {
             return Check::Known(refused("no such issuer"));
@@ -165,7 +174,7 @@ impl ResourceServer {
 
     /// One question to the issuer; what is said about the token meanwhile makes it ask again.
     async fn question(self, source: Arc<Source>, token: OwnedToken) -> Outcome {
-        let presented = self.0.recogniser.present(token.as_bearer());
+        let presented = self.0.recogniser.present(token.expose().as_bytes());
         let digest = self.0.recogniser.digest(token.as_bearer());
         for _ in 0..READINGS {
             let asked = Asked {

@@ -94,7 +94,7 @@ impl ResourceServer {
             return;
         };
         let cached = source.cache.as_ref().map(|cache| {
-            let known = cache.get(&self.0.recogniser.present(token), now);
+            let known = cache.get(&self.0.recogniser.present(token.expose().as_bytes()), now);
             let refused = cache.refused(self.0.recogniser.digest(token), source.generation(), now);
             match (known, refused) {
                 (Some(_), _) => "known to be live".to_owned(),

@@ -13,7 +13,8 @@ use tower_service::Service;
 use super::check::Check;
 use super::count;
 use super::future::{Parked, ResponseFuture, for_method};
-use super::{AccessToken, BearerToken, Refusal, ResourceServer};
+use super::{AccessToken, Refusal, ResourceServer};
+use crate::protocol::bearer::RawToken;
 use crate::types::Body;
 
 /// Lets a request through if it carries a good bearer token, and puts an [`AccessToken`] into its extensions.
@@ -126,7 +127,21 @@ where
         if server.place.is(request.uri()) {
             return ResponseFuture::ours(server.issuers.load().document.answer(&request));
         }
-        let refusal = match BearerToken::from_headers(request.headers()) {
+        let presented = match RawToken::from_headers(request.headers()) {
+            Ok(Some(presented)) => match self.layer.server.known(presented.as_bytes()) {
+                Some(Ok(token)) => {
+                    self.layer.admit(&mut request, Some(token));
+                    return ResponseFuture::forward(self.inner.call(request));
+                }
+                Some(Err(refusal)) => {
+                    return ResponseFuture::ours(self.layer.refuse(&request, refusal));
+                }
+                None => presented.token().map(Some),
+            },
+            Ok(None) => Ok(None),
+            Err(refusal) => Err(refusal),
+        };
+        let refusal = match presented {
             Ok(Some(token)) => match self.layer.server.check(token) {
                 Check::Known(Ok(token)) => {
                     self.layer.admit(&mut request, Some(token));

@@ -870,7 +870,8 @@ mod checks {
                 ("src/server/x.rs", "use tokio::net::TcpStream;", 1),
                 ("src/server/x.rs", "fn f() { reqwest::get(u) }", 1),
                 ("src/server/x.rs", "// reqwest\nfn f() {}", 0),
-                ("src/resource/x.rs", "use reqwest::Client;", 0),
+                ("src/resource/x.rs", "use reqwest::Client;", 1),
+                ("src/resource/http_client.rs", "use reqwest::Client;", 0),
                 (
                     "src/server/x.rs",
                     "#[cfg(test)]\nmod tests { use std::net::TcpStream; }",
