@@ -171,7 +171,7 @@ const OF_OTHER_KINDS: [&str; 8] = [
 ];
 
 /// What issuers that are older than RFC 9068 call a client, or what it may do.
-const OF_ACCESS_TOKENS: [&str; 6] = ["appid", "azp", "cid", "roles", "scope", "scp"];
+const OF_ACCESS_TOKENS: [&str; 5] = ["appid", "azp", "cid", "scope", "scp"];
 
 /// RFC 8725 §3.12: of tokens that one key signs, and that do not say their kind, those of other kinds are told apart by what they say.
 fn is_no_other_kind(claims: &ClaimSet<'_>) -> Result<(), Reason> {
@@ -210,10 +210,9 @@ fn is_no_other_kind(claims: &ClaimSet<'_>) -> Result<(), Reason> {
     if only.is_some_and(|only| [client_id, azp].contains(&Some(only))) {
         return Err("meant for its client alone, as an ID token is");
     }
-    // The plainest ID token says who, for whom and when, and nothing else; an access token says whose it is or what it is for.
+    // The plainest ID token says who, for whom and when; an access token says which client has it or what it is for.
     let says_more = claims.client_id.is_some()
         || claims.scope.is_some()
-        || claims.jti.is_some()
         || OF_ACCESS_TOKENS
             .iter()
             .any(|name| others.contains_key(*name));
@@ -870,12 +869,13 @@ pub(super) mod tests {
             json!({"aud": "cl_7Qm2v9Tz", "client_id": null, "azp": "cl_7Qm2v9Tz"}),
             json!({"aud": null}),
             json!({"aud": []}),
-            json!({"client_id": null, "scope": null, "jti": null}),
+            json!({"client_id": null, "scope": null}),
+            json!({"client_id": null, "scope": null, "roles": ["a"]}),
         ] {
             assert!(with_typ_jwt(&changes).is_err(), "{changes}");
         }
         // One of these is enough.
-        for mark in ["azp", "cid", "appid", "scp", "roles"] {
+        for mark in ["azp", "cid", "appid", "scp"] {
             let plain = json!({"client_id": null, "scope": null, "jti": null, mark: "x"});
             assert!(with_typ_jwt(&plain).is_ok(), "{mark}");
         }

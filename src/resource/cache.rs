@@ -91,6 +91,9 @@ struct Refused {
     generation: u64,
 }
 
+/// The caches free what is older than this whatever is set: a year, and they want to be told no more than a thousand.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// How many tokens are known not to be active, at most: 10,000 of about 200 bytes. They displace each other and no live one.
 const MOST_REFUSED: u64 = 10_000;
 
@@ -111,11 +114,11 @@ impl FactsCache {
             live: Cache::builder()
                 .max_capacity(capacity)
                 .weigher(weigh)
-                .time_to_live(limits.ttl)
+                .time_to_live(limits.ttl.min(LONGEST))
                 .build_with_hasher(AsHashed),
             not_active: Cache::builder()
                 .max_capacity(MOST_REFUSED)
-                .time_to_live(limits.negative_ttl)
+                .time_to_live(limits.negative_ttl.min(LONGEST))
                 .build(),
             refused_until: AtomicU64::new(0),
             limits,
@@ -179,12 +182,10 @@ impl FactsCache {
         }
     }
 
-    /// Ends the entries that are meant, and all that is known of tokens that are not active.
-    pub(crate) fn end(&self, is_meant: impl Fn(&Known) -> bool) {
+    /// Shows all entries, and forgets what is known of tokens that are not active.
+    pub(crate) fn for_each(&self, look: impl Fn(&Known)) {
         for (_, known) in &self.live {
-            if is_meant(&known) {
-                known.end();
-            }
+            look(&known);
         }
         self.not_active.invalidate_all();
     }
@@ -342,7 +343,7 @@ mod tests {
             "by other keys it may be good"
         );
         assert!(!world.refuses("other", 1, 1000));
-        world.cache.end(|_| false);
+        world.cache.for_each(|_| ());
         assert!(!world.refuses("bad", 1, 1000));
         let never = self::world(CacheLimits::new().ttl(Duration::ZERO));
         never.refuse("bad", 1, 1000);
@@ -373,6 +374,9 @@ mod tests {
         };
         assert!(kept(CacheLimits::new().entries(50), 8) <= 50);
         assert!(kept(CacheLimits::new().bytes(100_000), 8000) <= 12);
+        assert_eq!(kept(CacheLimits::new().ttl(Duration::MAX), 8), 200);
+        let ever = CacheLimits::new().negative_ttl(Duration::MAX);
+        assert_eq!(kept(ever, 8), 200);
         assert_eq!(kept(CacheLimits::new().entries(0), 8), 0);
         assert_eq!(kept(CacheLimits::new().ttl(Duration::ZERO), 8), 0);
     }

@@ -1,6 +1,7 @@
 //! The way of a token: known to the hot table, known to the cache, or asked about; and then the policy, every time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::access_token::AccessToken;
 use super::count;
@@ -33,6 +34,9 @@ pub(crate) struct Asked {
 
 /// How often a token is asked about whose facts have ended, or were called back, while they were made.
 const READINGS: usize = 4;
+
+/// How long a question may take, whatever its validator thinks of that: a token that nobody answers for would be nobody's for ever.
+const LONGEST: Duration = Duration::from_secs(60);
 
 impl ResourceServer {
     /// What can be said of a token that is not one of the last ones, without waiting.
@@ -109,12 +113,14 @@ impl ResourceServer {
     /// Puts a token that came again where it is found fastest, unless something was said of it meanwhile.
     fn promote(&self, known: &Arc<Known>, asked: Asked) {
         self.0.hot.insert(known);
-        if self.0.revocations.said() != asked.said {
+        let name = || self.0.recogniser.name_of(known);
+        let revocations = &self.0.revocations;
+        if revocations.were_said_since(asked.said, name, Some(&known.facts)) {
             known.end();
         }
     }
 
-    /// Keeps the facts, unless something was said about them since they were asked for. `false`: something was.
+    /// Keeps the facts, unless something was said about them since they were asked for.
     ///
     /// They are kept first and then held against what was said; who says something says it first and then ends what is kept. So one
     /// of the two sees the other.
@@ -123,20 +129,20 @@ impl ResourceServer {
         (source, asked): (&Source, Asked),
         presented: &Presented<'_>,
         facts: &Arc<TokenFacts>,
-    ) -> bool {
+    ) {
         let kept = source
             .cache
             .as_ref()
             .and_then(|cache| cache.insert(presented, (facts, &source.trusted), asked.at));
-        let revocations = &self.0.revocations;
-        let unsaid = revocations.said() == asked.said;
-        if let Some(known) = kept {
-            let digest = || self.0.recogniser.digest_of(&known);
-            if !unsaid || revocations.hold(digest, facts, asked.at) {
-                known.end();
-            }
+        let Some(known) = kept else {
+            return;
+        };
+        let (revocations, name) = (&self.0.revocations, || self.0.recogniser.name_of(&known));
+        if revocations.were_said_since(asked.said, name, Some(facts))
+            || revocations.hold(name, facts, asked.at)
+        {
+            known.end();
         }
-        unsaid
     }
 
     /// Asks the issuer, together with whoever else asks about the same token.
@@ -176,6 +182,8 @@ impl ResourceServer {
     async fn question(self, source: Arc<Source>, token: OwnedToken) -> Outcome {
         let presented = self.0.recogniser.present(token.expose().as_bytes());
         let digest = self.0.recogniser.digest(token.as_bearer());
+        let name = self.0.recogniser.name(token.as_bearer());
+        let revocations = &self.0.revocations;
         for _ in 0..READINGS {
             let asked = Asked {
                 at: self.0.clock.now(),
@@ -183,24 +191,26 @@ impl ResourceServer {
                 generation: source.generation(),
             };
             let validator = Arc::clone(&source.validator);
-            let facts: Facts = validator
-                .validate(token.clone(), asked.at)
-                .await
-                .map_err(Arc::new)?;
+            let facts: Facts = tokio::select! {
+                biased;
+                facts = validator.validate(token.clone(), asked.at) => facts,
+                () = self.0.clock.sleep(LONGEST) => Err(Unavailable::new("it took too long")),
+            }
+            .map_err(Arc::new)?;
             match &facts {
                 Ok(born_dead) if born_dead.have_ended() => {
                     return Ok(Err(NotActive::because("revoked")));
                 }
                 Ok(known) => {
-                    let kept = self.keep((&source, asked), &presented, known);
-                    let revocations = &self.0.revocations;
-                    if !kept && revocations.were_said_since(asked.said, digest, known) {
+                    self.keep((&source, asked), &presented, known);
+                    if revocations.were_said_since(asked.said, || name, Some(known)) {
                         continue;
                     }
                 }
+                Err(_) if revocations.were_said_since(asked.said, || name, None) => continue,
                 Err(why) => {
                     if let Some(cache) = &source.cache
-                        && self.0.revocations.said() == asked.said
+                        && revocations.said() == asked.said
                     {
                         cache.refuse(digest, *why, asked);
                     }
@@ -220,8 +230,8 @@ impl ResourceServer {
         (facts, trusted): (&Arc<TokenFacts>, &Trusted),
         now: Timestamp,
     ) -> Verdict {
-        let digest = || self.0.recogniser.digest(token);
-        if self.0.revocations.hold(digest, facts, now) {
+        let name = || self.0.recogniser.name(token);
+        if self.0.revocations.hold(name, facts, now) {
             return refused("revoked");
         }
         self.judge(facts, trusted, now)

@@ -124,8 +124,8 @@ impl ResourceServer {
         };
         explanation.step("facts", Ok(summary(&facts)));
         let now = self.0.clock.now();
-        let digest = || self.0.recogniser.digest(token);
-        let held = self.0.revocations.hold(digest, &facts, now);
+        let name = || self.0.recogniser.name(token);
+        let held = self.0.revocations.hold(name, &facts, now);
         let found = if held {
             Err("revoked here".to_owned())
         } else {

@@ -76,14 +76,12 @@ impl HotTable {
         }
     }
 
-    /// Ends the entries that are meant.
-    pub(crate) fn end(&self, is_meant: impl Fn(&Known) -> bool) {
+    /// Shows all entries.
+    pub(crate) fn for_each(&self, look: impl Fn(&Known)) {
         for set in &self.sets {
             for way in [&set.newer, &set.older] {
-                if let Some(known) = &*way.load()
-                    && is_meant(known)
-                {
-                    known.end();
+                if let Some(known) = &*way.load() {
+                    look(known);
                 }
             }
         }
@@ -155,7 +153,11 @@ mod tests {
         for text in ["a", "b"] {
             table.insert(text, text, 2000);
         }
-        table.table.end(|known| known.facts.subject.as_str() == "a");
+        table.table.for_each(|known| {
+            if known.facts.subject.as_str() == "a" {
+                known.end();
+            }
+        });
         assert_eq!(table.subject("a"), None);
         assert_eq!(table.subject("b").as_deref(), Some("b"));
         table.trusted.retire();

@@ -99,8 +99,8 @@ impl JwtIssuer {
     /// refused for it.
     ///
     /// What it lets in: any JWT by the issuer's keys that names this resource in `aud`, says whom it speaks for and until when, and has
-    /// nothing about it of an ID token, a logout token or another kind, but something of an access token: a client, a scope, roles or a
-    /// `jti`. `client_id`, `iat` and `jti` may be missing, and `azp` counts as the client. An issuer that puts this resource's identifier into
+    /// nothing about it of an ID token, a logout token or another kind, but something of an access token: a client or a scope.
+    /// `client_id`, `iat` and `jti` may be missing, and `azp` counts as the client. An issuer that puts this resource's identifier into
     /// tokens of a kind that is not known here should not have it; and an [`audience`](super::ResourceServerBuilder::audience) should never
     /// be the identifier of a client, since that is whom ID tokens are for.
     pub fn accept_typ_jwt(mut self) -> Self {

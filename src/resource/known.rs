@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::issuer::Trusted;
 use super::validator::TokenFacts;
-use crate::protocol::bearer::BearerToken;
+use crate::protocol::bearer::{BearerToken, OwnedToken};
 use crate::types::{RandomnessUnavailable, Timestamp, random};
 
 /// What of a token stays in memory while it is known.
@@ -51,10 +51,13 @@ impl Recogniser {
                 proof: Proof::Token(token),
             },
             Keep::Digest => {
-                let digest = self.digest_bytes(token);
+                let whole = self.digest_bytes(token);
                 Presented {
-                    hash: self.fast.hash_one(digest.0),
-                    proof: Proof::Digest(digest),
+                    hash: self.fast.hash_one(whole.0),
+                    proof: Proof::Digest {
+                        whole,
+                        name: TokenName(self.digest_bytes(signed(token))),
+                    },
                 }
             }
         }
@@ -65,11 +68,24 @@ impl Recogniser {
         self.digest_bytes(token.expose().as_bytes())
     }
 
-    /// The digest of a token that is known.
-    pub(crate) fn digest_of(&self, known: &Known) -> TokenDigest {
+    /// What a token is revoked by: of a JWT, what is signed. Of one signature others can be made that hold as well, by anybody (ECDSA).
+    pub(crate) fn name(&self, token: BearerToken<'_>) -> TokenName {
+        TokenName(self.digest_bytes(signed(token.expose().as_bytes())))
+    }
+
+    /// The same of a token that is known.
+    pub(crate) fn name_of(&self, known: &Known) -> TokenName {
         match &known.kept {
-            Kept::Token(token) => self.digest_bytes(token),
-            Kept::Digest(digest) => *digest,
+            Kept::Token(token) => TokenName(self.digest_bytes(signed(token))),
+            Kept::Digest { name, .. } => *name,
+        }
+    }
+
+    /// Whether a token that is known has this name; quicker than making its own.
+    pub(crate) fn is_named(&self, known: &Known, (token, name): (&OwnedToken, TokenName)) -> bool {
+        match &known.kept {
+            Kept::Token(kept) => constant_time_eq(signed(kept), signed(token.expose().as_bytes())),
+            Kept::Digest { name: kept, .. } => *kept == name,
         }
     }
 
@@ -78,6 +94,19 @@ impl Recogniser {
         TokenDigest(keyed.chain_update(token).finalize().into())
     }
 }
+
+/// What of a token is signed, if it has three parts; all of another one.
+fn signed(token: &[u8]) -> &[u8] {
+    let mut dots = token.iter().enumerate().filter(|(_, byte)| **byte == b'.');
+    match (dots.next(), dots.next(), dots.next()) {
+        (Some(_), Some((end, _)), None) => token.get(..end).unwrap_or(token),
+        _ => token,
+    }
+}
+
+/// What a token is revoked by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct TokenName(TokenDigest);
 
 /// A keyed digest of a token: worth nothing outside of this process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -99,7 +128,7 @@ pub(crate) struct Presented<'a> {
 #[derive(Clone, Copy)]
 enum Proof<'a> {
     Token(&'a [u8]),
-    Digest(TokenDigest),
+    Digest { whole: TokenDigest, name: TokenName },
 }
 
 impl Presented<'_> {
@@ -111,7 +140,9 @@ impl Presented<'_> {
     pub(crate) fn is(&self, known: &Known) -> bool {
         match (&self.proof, &known.kept) {
             (Proof::Token(token), Kept::Token(kept)) => constant_time_eq(token, kept),
-            (Proof::Digest(digest), Kept::Digest(kept)) => constant_time_eq(&digest.0, &kept.0),
+            (Proof::Digest { whole, .. }, Kept::Digest { whole: kept, .. }) => {
+                constant_time_eq(&whole.0, &kept.0)
+            }
             _ => false,
         }
     }
@@ -119,7 +150,7 @@ impl Presented<'_> {
     fn keep(&self) -> Kept {
         match self.proof {
             Proof::Token(token) => Kept::Token(Zeroizing::new(token.into())),
-            Proof::Digest(digest) => Kept::Digest(digest),
+            Proof::Digest { whole, name } => Kept::Digest { whole, name },
         }
     }
 }
@@ -143,7 +174,7 @@ pub(crate) struct Known {
 
 enum Kept {
     Token(Zeroizing<Box<[u8]>>),
-    Digest(TokenDigest),
+    Digest { whole: TokenDigest, name: TokenName },
 }
 
 impl Known {
@@ -171,7 +202,9 @@ impl Known {
     pub(crate) fn is_of_the_token_of(&self, other: &Self) -> bool {
         match (&self.kept, &other.kept) {
             (Kept::Token(one), Kept::Token(other)) => constant_time_eq(one, other),
-            (Kept::Digest(one), Kept::Digest(other)) => constant_time_eq(&one.0, &other.0),
+            (Kept::Digest { whole: one, .. }, Kept::Digest { whole: other, .. }) => {
+                constant_time_eq(&one.0, &other.0)
+            }
             _ => false,
         }
     }
@@ -190,11 +223,17 @@ impl Known {
         self.has_ended.store(true, Ordering::Release);
     }
 
+    /// Ends it, and with it whatever goes on for the token.
+    pub(crate) fn revoke(&self) {
+        self.facts.revoke();
+        self.end();
+    }
+
     /// About how many bytes it takes.
     pub(crate) fn weight(&self) -> usize {
         let kept = match &self.kept {
             Kept::Token(token) => token.len(),
-            Kept::Digest(_) => 0,
+            Kept::Digest { .. } => 0,
         };
         size_of::<Self>() + kept + self.facts.weight()
     }
@@ -266,7 +305,7 @@ mod tests {
     fn a_token_whose_digest_is_kept_is_not_in_memory() {
         let recogniser = Recogniser::new(Keep::Digest).unwrap();
         let known = known(&recogniser, "hunter2");
-        assert!(matches!(known.kept, super::Kept::Digest(_)));
+        assert!(matches!(known.kept, super::Kept::Digest { .. }));
         assert!(!recogniser.present(b"hunter2").is(&Known {
             kept: super::Kept::Token(zeroize::Zeroizing::new(b"hunter2".as_slice().into())),
             ..known

@@ -248,15 +248,16 @@ impl ResourceServer {
     /// For hosts that hear of a change before the cache would notice. A JWT that is checked by its signature is no deader for it:
     /// [`revoke`](Self::revoke) ends it.
     pub fn invalidate(&self, which: &WhichTokens) {
-        let which = self.remembered(which);
-        self.0.revocations.invalidate(which.clone());
-        self.end(&which);
+        self.0.revocations.invalidate(self.remembered(which));
+        self.end(which, Known::end);
     }
 
     /// Refuses these tokens of this issuer from now on: the place for revocations that are pushed to this service, by a webhook, a queue or
     /// the feed of a database. It counts at the next request.
     ///
-    /// A single token (`This`, `Jti`) is dead for good; of a subject, a client or an issuer, the tokens are that were issued up to this second.
+    /// A single token (`This`, `Jti`) is dead for good; of a subject, a client or an issuer, the tokens are that were issued up to this second,
+    /// by what their issuer says (`iat`). An [`AccessToken`] of one of them that is in use somewhere says so by
+    /// [`is_live`](AccessToken::is_live), if the token is still known here.
     /// It is held in this process, for [`revocations_kept`](ResourceServerBuilder::revocations_kept).
     ///
     /// # Errors
@@ -266,20 +267,29 @@ impl ResourceServer {
         issuer: &IssuerUrl,
         which: &WhichTokens,
     ) -> Result<(), TooManyRevocations> {
-        let which = self.remembered(which);
-        let now = self.0.clock.now();
-        let held = self
-            .0
-            .revocations
-            .revoke(issuer.clone(), which.clone(), now);
-        self.0.revocations.invalidate(which.clone());
-        self.end(&which);
+        let all = WhichTokens::Issuer(issuer.clone());
+        let which = match which {
+            WhichTokens::Issuer(_) => &all, // there are no others of this issuer's
+            which => which,
+        };
+        let (remembered, now) = (self.remembered(which), self.0.clock.now());
+        let revocations = &self.0.revocations;
+        let held = revocations.revoke(issuer.clone(), remembered.clone(), now);
+        revocations.invalidate(remembered);
+        self.end(which, |known| {
+            if known.trusted.url == *issuer {
+                match held {
+                    Ok(()) => known.revoke(),
+                    Err(TooManyRevocations) => known.end(),
+                }
+            }
+        });
         held
     }
 
     fn remembered(&self, which: &WhichTokens) -> Which {
         match which {
-            WhichTokens::This(token) => Which::This(self.0.recogniser.digest(token.as_bearer())),
+            WhichTokens::This(token) => Which::This(self.0.recogniser.name(token.as_bearer())),
             WhichTokens::Jti(jti) => Which::Jti(jti.clone()),
             WhichTokens::Subject(subject) => Which::Subject(subject.clone()),
             WhichTokens::Client(client) => Which::Client(client.clone()),
@@ -288,16 +298,26 @@ impl ResourceServer {
     }
 
     /// Ends what is kept of these tokens.
-    fn end(&self, which: &Which) {
-        let is_meant =
-            |known: &Known| which.holds(|| self.0.recogniser.digest_of(known), &known.facts);
-        self.0.hot.end(is_meant);
+    fn end(&self, which: &WhichTokens, end: impl Fn(&Known)) {
+        let (recogniser, remembered) = (&self.0.recogniser, self.remembered(which));
+        let each = |known: &Known| {
+            let is_meant = match (which, &remembered) {
+                (WhichTokens::This(token), Which::This(name)) => {
+                    recogniser.is_named(known, (token, *name))
+                }
+                _ => remembered.holds(|| recogniser.name_of(known), &known.facts),
+            };
+            if is_meant {
+                end(known);
+            }
+        };
+        self.0.hot.for_each(each);
         for source in &self.0.issuers.load().sources {
             if let Some(cache) = &source.cache {
-                cache.end(is_meant);
+                cache.for_each(each);
             }
         }
-        self.0.hot.end(is_meant);
+        self.0.hot.for_each(each);
     }
 
     fn is(&self, other: &Self) -> bool {

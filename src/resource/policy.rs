@@ -37,7 +37,7 @@ pub(crate) fn check(
     {
         return Err("not good yet"); // RFC 7519 §4.1.5
     }
-    if facts.have_ended() {
+    if facts.have_ended() || facts.are_revoked() {
         return Err("revoked"); // RFC 7009 §2.2
     }
     Ok(())

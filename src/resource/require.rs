@@ -28,7 +28,8 @@ use crate::types::{Body, Scope};
 pub struct RequireLayer {
     server: ResourceServer,
     demands: Demands,
-    /// `None`: what was asked for makes no sense.
+    /// What was asked for makes no sense, and whatever is asked for besides makes no sense of it.
+    is_mistake: bool,
     challenges: Option<Arc<Challenges>>,
 }
 
@@ -45,6 +46,7 @@ impl RequireLayer {
         let nothing = Self {
             server,
             demands: Demands::default(),
+            is_mistake: false,
             challenges: None,
         };
         nothing.with_scope(text)
@@ -54,6 +56,7 @@ impl RequireLayer {
         let nothing = Self {
             server,
             demands: Demands::default(),
+            is_mistake: false,
             challenges: None,
         };
         nothing.with_challenges()
@@ -63,15 +66,12 @@ impl RequireLayer {
     ///
     /// Clients are told of the scope that was named first.
     pub fn or(self, scope: &str) -> Self {
-        if self.challenges.is_none() {
-            return self; // wrong already, and told
-        }
         self.with_scope(scope)
     }
 
     /// Asks for an authentication of one of these classes (`acr`, RFC 9470 §3): the token's `acr` must be one of them.
     ///
-    /// An `acr` is a text without spaces, quotes and backslashes; another one is a mistake of the program, and every request is answered 500.
+    /// An `acr` is a text without spaces, quotes and backslashes; another one, or none at all, is a mistake of the program, and every request is answered 500.
     pub fn acr_values(mut self, values: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.demands.acr_values = values.into_iter().map(Into::into).collect();
         let is_one_word = |value: &String| {
@@ -79,10 +79,10 @@ impl RequireLayer {
                 .parse::<Scope>()
                 .is_ok_and(|words| words.iter().count() == 1)
         };
-        if !self.demands.acr_values.iter().all(is_one_word) {
-            tracing::error!(resource = %self.server.resource(), "acr_values: not all are values; every request here is answered 500");
-            self.challenges = None;
-            return self;
+        let values = &self.demands.acr_values;
+        if values.is_empty() || !values.iter().all(is_one_word) {
+            tracing::error!(resource = %self.server.resource(), "acr_values: none, or not all are values; every request here is answered 500");
+            return self.mistaken();
         }
         self.with_challenges()
     }
@@ -90,9 +90,6 @@ impl RequireLayer {
     /// Asks for an authentication that is no older than this (`max_age`, RFC 9470 §3), in whole seconds, by the token's `auth_time`.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.demands.max_age = Some(age);
-        if self.challenges.is_none() {
-            return self;
-        }
         self.with_challenges()
     }
 
@@ -100,14 +97,22 @@ impl RequireLayer {
         let scope = text.parse().ok().filter(|scope: &Scope| !scope.is_empty());
         let Some(scope) = scope else {
             tracing::error!(resource = %self.server.resource(), scope = ?text, "require: not a scope; every request here is answered 500");
-            self.challenges = None;
-            return self;
+            return self.mistaken();
         };
         self.demands.scopes.push(scope);
         self.with_challenges()
     }
 
+    fn mistaken(mut self) -> Self {
+        self.is_mistake = true;
+        self.challenges = None;
+        self
+    }
+
     fn with_challenges(mut self) -> Self {
+        if self.is_mistake {
+            return self;
+        }
         let server = &self.server.0;
         let needs = Needs {
             scope: self.demands.scopes.first().cloned().unwrap_or_default(),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use super::known::TokenDigest;
+use super::known::TokenName;
 use super::validator::TokenFacts;
 use crate::protocol::bearer::{BearerToken, InvalidBearerToken, OwnedToken};
 use crate::types::{ClientId, IssuerUrl, Subject, Timestamp};
@@ -54,7 +54,7 @@ impl fmt::Debug for WhichTokens {
 /// The same, as it is remembered: without a token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Which {
-    This(TokenDigest),
+    This(TokenName),
     Jti(String),
     Subject(Subject),
     Client(ClientId),
@@ -63,7 +63,7 @@ pub(crate) enum Which {
 
 impl Which {
     /// Whether a token with these facts is one of them. Its digest is made only if that is asked for.
-    pub(crate) fn holds(&self, token: impl FnOnce() -> TokenDigest, facts: &TokenFacts) -> bool {
+    pub(crate) fn holds(&self, token: impl FnOnce() -> TokenName, facts: &TokenFacts) -> bool {
         match self {
             Self::This(digest) => token() == *digest,
             Self::Jti(jti) => facts.jti.as_ref() == Some(jti),
@@ -141,29 +141,34 @@ impl Revocations {
         Ok(())
     }
 
-    /// Whether something was said about this token since so many had been said; where that is not known any more, it was.
+    /// Whether something was said about this token, of which the facts are known or not, since so many had been said; where that is not known any more, it was.
     pub(crate) fn were_said_since(
         &self,
         said: u64,
-        token: TokenDigest,
-        facts: &TokenFacts,
+        token: impl FnOnce() -> TokenName,
+        facts: Option<&TokenFacts>,
     ) -> bool {
         if self.said() == said {
             return false;
         }
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let forgotten = state.last.front().is_none_or(|(oldest, _)| *oldest > said);
+        let token = token();
+        let is_meant = |which: &Which| match facts {
+            Some(facts) => which.holds(|| token, facts),
+            None => *which == Which::This(token),
+        };
         forgotten
             || state
                 .last
                 .iter()
-                .any(|(number, which)| *number >= said && which.holds(|| token, facts))
+                .any(|(number, which)| *number >= said && is_meant(which))
     }
 
     /// Whether the token was said to be dead. `token` is asked for only if that can make a difference.
     pub(crate) fn hold(
         &self,
-        token: impl FnOnce() -> TokenDigest,
+        token: impl FnOnce() -> TokenName,
         facts: &TokenFacts,
         now: Timestamp,
     ) -> bool {

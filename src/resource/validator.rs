@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
@@ -56,7 +57,8 @@ pub trait Validator: Send + Sync + 'static {
 
     /// The facts, with whatever waiting it takes.
     ///
-    /// It may be dropped at any `.await`: when the caller goes away, so does this future.
+    /// It is a task of its own, shared by all who ask about the token meanwhile: it goes on when a caller goes away, and is given up after a
+    /// minute.
     ///
     /// # Errors
     /// [`Unavailable`] if nobody can say at the moment. An outage is never `NotActive`: clients throw good tokens away on a 401.
@@ -84,6 +86,17 @@ pub struct TokenFacts {
     pub(crate) jti: Option<String>,
     pub(crate) claims: Claims,
     pub(crate) flags: Vec<Flag>,
+    is_revoked: Mark,
+}
+
+/// Something that was said of facts after they were made. A copy is another one.
+#[derive(Debug, Default)]
+struct Mark(AtomicBool);
+
+impl Clone for Mark {
+    fn clone(&self) -> Self {
+        Self(AtomicBool::new(self.0.load(Ordering::Acquire)))
+    }
 }
 
 impl TokenFacts {
@@ -109,8 +122,18 @@ impl TokenFacts {
                 jti: None,
                 claims: Claims::none(),
                 flags: Vec::new(),
+                is_revoked: Mark::default(),
             },
         }
+    }
+
+    /// The token was revoked here, and by this its holders are told.
+    pub(crate) fn revoke(&self) {
+        self.is_revoked.0.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn are_revoked(&self) -> bool {
+        self.is_revoked.0.load(Ordering::Acquire)
     }
 
     /// Whether something that they rest on has changed since they were made: they are worth nothing any more. Whether the token is

@@ -367,3 +367,153 @@ async fn a_jwt_that_its_signature_says_is_good_is_refused_once_it_is_revoked() {
         assert!(api.authenticate(&eve).await.is_ok());
     }
 }
+
+/// The order of P-256, most significant byte first.
+const ORDER: [u8; 32] = [
+    0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xBC, 0xE6,
+    0xFA, 0xAD, 0xA7, 0x17, 0x9E, 0x84, 0xF3, 0xB9, 0xCA, 0xC2, 0xFC, 0x63, 0x25, 0x51,
+];
+
+/// The other signature of ES256 that holds: anybody can make it of the first.
+fn twin(token: &str) -> String {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let mut signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    let mut borrow = 0;
+    for (byte, order) in signature[32..].iter_mut().zip(ORDER).rev() {
+        let difference = i16::from(order) - i16::from(*byte) - borrow;
+        borrow = i16::from(difference < 0);
+        *byte = u8::try_from(difference.rem_euclid(256)).unwrap();
+    }
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[tokio::test]
+async fn v36_a_revoked_jwt_does_not_come_back_with_another_signature() {
+    use tower_oauth::testing::Idp;
+
+    for by_digest in [false, true] {
+        let idp = Idp::new(AS, API);
+        let api = ResourceServer::builder(API)
+            .issuer(idp.issuer())
+            .clock(idp.clock());
+        let api = if by_digest {
+            api.cache_by_digest()
+        } else {
+            api
+        };
+        let api = api.build().unwrap();
+        let token = idp.token("ada").mint();
+        let twin = twin(&token);
+        for token in [&token, &twin, &token, &twin] {
+            assert!(api.authenticate(token).await.is_ok());
+        }
+        let this = WhichTokens::this(&token).unwrap();
+        api.revoke(&AS.parse().unwrap(), &this).unwrap();
+        for token in [&token, &twin, &token, &twin] {
+            assert!(
+                api.authenticate(token).await.is_err(),
+                "by digest: {by_digest}"
+            );
+        }
+        assert!(api.authenticate(&idp.token("ada").mint()).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn whoever_holds_a_token_that_is_revoked_is_told() {
+    for which in [
+        WhichTokens::this("slow-1-ada").unwrap(),
+        WhichTokens::Subject(Subject::new("ada").unwrap()),
+        WhichTokens::Issuer(AS.parse().unwrap()),
+        // There are no tokens of another issuer among this one's: all of this one's are meant.
+        WhichTokens::Issuer(OTHER.parse().unwrap()),
+    ] {
+        let world = world();
+        world.warm().await;
+        let ada = world.api.authenticate("slow-1-ada").await.unwrap();
+        let other = world.api.authenticate("slow-2-ada").await.unwrap();
+        world.api.invalidate(&which);
+        assert!(ada.is_live() && other.is_live());
+        let ada = world.api.authenticate("slow-1-ada").await.unwrap();
+        world.api.revoke(&AS.parse().unwrap(), &which).unwrap();
+        assert!(!ada.is_live(), "{which:?}");
+        assert!(other.is_live(), "{which:?}");
+        let taken = world.taken().await;
+        assert!(!taken[0] && taken[2], "{which:?}");
+    }
+}
+
+fn slow(token: Option<TokenFactsBuilder>) -> (Slow, ResourceServer, ManualClock) {
+    let slow = Slow {
+        token: Arc::new(Mutex::new(token.map(|token| Arc::new(token.build())))),
+        gate: Arc::new(Semaphore::new(0)),
+        asked: Arc::default(),
+    };
+    let clock = ManualClock::new(NOW);
+    let api = ResourceServer::builder(API)
+        .issuer(Issuer::custom(AS, slow.clone()).cached())
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    (slow, api, clock)
+}
+
+#[tokio::test]
+async fn what_is_said_of_other_tokens_keeps_none_out_of_the_cache() {
+    let (slow, api, _) = slow(Some(ada()));
+    let check = {
+        let api = api.clone();
+        tokio::spawn(async move { api.authenticate("token").await.is_ok() })
+    };
+    while slow.asked.load(Ordering::SeqCst) < 1 {
+        tokio::task::yield_now().await;
+    }
+    for other in ["a", "b"] {
+        api.invalidate(&WhichTokens::this(other).unwrap());
+        let other = WhichTokens::Subject(Subject::new(other).unwrap());
+        api.revoke(&AS.parse().unwrap(), &other).unwrap();
+    }
+    slow.gate.add_permits(1);
+    assert!(check.await.unwrap());
+    assert!(api.authenticate("token").await.is_ok());
+    assert_eq!(slow.asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_check_that_ends_badly_is_made_again_if_the_token_was_called_back_meanwhile() {
+    let (slow, api, _) = slow(None);
+    let check = {
+        let api = api.clone();
+        tokio::spawn(async move { api.authenticate("token").await.is_ok() })
+    };
+    while slow.asked.load(Ordering::SeqCst) < 1 {
+        tokio::task::yield_now().await;
+    }
+    *slow.token.lock().unwrap() = Some(Arc::new(ada().build()));
+    api.invalidate(&WhichTokens::this("token").unwrap());
+    slow.gate.add_permits(2);
+    assert!(check.await.unwrap());
+    assert_eq!(slow.asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn v29_a_question_that_nobody_answers_is_given_up() {
+    let (slow, api, clock) = slow(Some(ada()));
+    let check = {
+        let api = api.clone();
+        tokio::spawn(async move { api.authenticate("token").await.map(drop) })
+    };
+    while slow.asked.load(Ordering::SeqCst) < 1 {
+        tokio::task::yield_now().await;
+    }
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(check.await.unwrap(), Err(Refusal::Unavailable));
+    slow.gate.add_permits(1);
+    assert!(
+        api.authenticate("token").await.is_ok(),
+        "the next one asks anew"
+    );
+}

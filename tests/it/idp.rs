@@ -67,8 +67,8 @@ async fn each_bad_jwt_is_refused_for_what_is_bad_about_it() {
         ),
         (
             IdpToken::wrong_issuer,
-            "issuer",
-            "no issuer of this resource can have issued it",
+            "facts",
+            "issued by another issuer",
         ),
         (IdpToken::wrong_signature, "facts", "the signature is wrong"),
         (

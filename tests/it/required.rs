@@ -90,9 +90,20 @@ async fn rfc6750_3_1_a_scope_or_another_or_all_of_several() {
         api.step_up().acr_values(["a b"]),
         api.step_up().acr_values(["\""]),
         api.require("").max_age(Duration::ZERO),
+        // A mistake is not mended by what is asked for besides.
+        api.require("").acr_values(["mfa"]),
+        api.require("a\"b").acr_values(["mfa"]).or("a"),
+        api.require("a").acr_values(["a b"]).acr_values(["mfa"]),
+        api.require("a").acr_values(Vec::<String>::new()),
     ] {
-        let response = behind(&api, wrong, "a").await;
-        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        for token in ["a", "mfa"] {
+            let response = behind(&api, wrong.clone(), token).await;
+            assert_eq!(
+                response.status(),
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "{wrong:?}"
+            );
+        }
     }
 }
 
