@@ -83,8 +83,8 @@ async fn each_bad_jwt_is_refused_for_what_is_bad_about_it() {
         ),
         (
             IdpToken::unsigned,
-            "issuer",
-            "no issuer of this resource can have issued it",
+            "facts",
+            "alg is not one of those accepted",
         ),
         (|token| token.typ("dpop+jwt"), "facts", "of another typ"),
     ];
