@@ -1,7 +1,6 @@
 //! The way of a token: known to the hot table, known to the cache, or asked about; and then the policy, every time.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::access_token::AccessToken;
 use super::count;
@@ -34,9 +33,6 @@ pub(crate) struct Asked {
 
 /// How often a token is asked about whose facts have ended, or were called back, while they were made.
 const READINGS: usize = 4;
-
-/// How long a question may take, whatever its validator thinks of that: a token that nobody answers for would be nobody's for ever.
-const LONGEST: Duration = Duration::from_secs(60);
 
 impl ResourceServer {
     /// What can be said of a token that is not one of the last ones, without waiting.
@@ -191,12 +187,10 @@ impl ResourceServer {
                 generation: source.generation(),
             };
             let validator = Arc::clone(&source.validator);
-            let facts: Facts = tokio::select! {
-                biased;
-                facts = validator.validate(token.clone(), asked.at) => facts,
-                () = self.0.clock.sleep(LONGEST) => Err(Unavailable::new("it took too long")),
-            }
-            .map_err(Arc::new)?;
+            let facts: Facts = validator
+                .validate(token.clone(), asked.at)
+                .await
+                .map_err(Arc::new)?;
             match &facts {
                 Ok(born_dead) if born_dead.have_ended() => {
                     return Ok(Err(NotActive::because("revoked")));

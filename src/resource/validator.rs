@@ -57,8 +57,8 @@ pub trait Validator: Send + Sync + 'static {
 
     /// The facts, with whatever waiting it takes.
     ///
-    /// It is a task of its own, shared by all who ask about the token meanwhile: it goes on when a caller goes away, and is given up after a
-    /// minute.
+    /// It is a task of its own, shared by all who ask about the token meanwhile, and goes on when a caller goes away. So it has to come to an
+    /// end: give what it asks a limit of time.
     ///
     /// # Errors
     /// [`Unavailable`] if nobody can say at the moment. An outage is never `NotActive`: clients throw good tokens away on a 401.

@@ -65,11 +65,7 @@ async fn each_bad_jwt_is_refused_for_what_is_bad_about_it() {
             "policy",
             "meant for another resource",
         ),
-        (
-            IdpToken::wrong_issuer,
-            "facts",
-            "issued by another issuer",
-        ),
+        (IdpToken::wrong_issuer, "facts", "issued by another issuer"),
         (IdpToken::wrong_signature, "facts", "the signature is wrong"),
         (
             IdpToken::unknown_key,
