@@ -7,42 +7,31 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a benchmark fails by panicking"
+    unreachable_pub,
+    reason = "a benchmark fails by panicking, and shares its tokens with others"
 )]
+
+#[path = "support/tokens.rs"]
+mod tokens;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use aws_lc_rs::encoding::AsDer as _;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
-    Ed25519KeyPair, KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
-    RsaKeyPair,
-};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use http_body_util::{Empty, Full};
-use serde_json::json;
 use tower::{Layer as _, Service};
 use tower_oauth::resource::{
-    BearerToken, Facts, Issuer, NotActive, OwnedToken, ResourceServer, TokenFacts, Unavailable,
-    Validator,
+    BearerToken, CacheLimits, Facts, Issuer, NotActive, OwnedToken, ResourceServer, TokenFacts,
+    Unavailable, Validator,
 };
 use tower_oauth::types::{Subject, Timestamp};
 
-const API: &str = "https://api.example";
-const AS: &str = "https://as.example";
-const SCOPE: &str = "notes:read";
+use tokens::{API, AS, Key, SCOPE, finished, request};
 
 #[derive(Clone)]
 struct Hello;
@@ -58,112 +47,6 @@ impl<B> Service<Request<B>> for Hello {
 
     fn call(&mut self, _: Request<B>) -> Self::Future {
         ready(Ok(Response::new(Full::from("{\"hello\":true}"))))
-    }
-}
-
-fn finished<F: Future>(future: F) -> F::Output {
-    let mut cx = Context::from_waker(Waker::noop());
-    match pin!(future).poll(&mut cx) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("it waits"),
-    }
-}
-
-/// A key, its public form, and how it signs.
-struct Key {
-    alg: &'static str,
-    jwk: serde_json::Value,
-    parsed: ParsedPublicKey,
-    sign: Box<Sign>,
-}
-
-type Sign = dyn Fn(&[u8]) -> Vec<u8>;
-
-impl Key {
-    fn rs256() -> Self {
-        let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
-        let public = pair.public_key();
-        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let jwk = json!({"kty": "RSA", "kid": "k", "use": "sig",
-            "n": encode(public.modulus().big_endian_without_leading_zero()),
-            "e": encode(public.exponent().big_endian_without_leading_zero())});
-        let der = public.as_der().unwrap();
-        let parsed = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der.as_ref()).unwrap();
-        let sign = move |message: &[u8]| {
-            let mut signature = vec![0; pair.public_modulus_len()];
-            pair.sign(
-                &RSA_PKCS1_SHA256,
-                &SystemRandom::new(),
-                message,
-                &mut signature,
-            )
-            .unwrap();
-            signature
-        };
-        Self {
-            alg: "RS256",
-            jwk,
-            parsed,
-            sign: Box::new(sign),
-        }
-    }
-
-    fn es256() -> Self {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        let point = pair.public_key().as_ref().to_vec();
-        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let jwk = json!({"kty": "EC", "crv": "P-256", "kid": "k",
-            "x": encode(&point[1..33]), "y": encode(&point[33..])});
-        let parsed = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point).unwrap();
-        let sign = move |message: &[u8]| {
-            let signature = pair.sign(&SystemRandom::new(), message).unwrap();
-            signature.as_ref().to_vec()
-        };
-        Self {
-            alg: "ES256",
-            jwk,
-            parsed,
-            sign: Box::new(sign),
-        }
-    }
-
-    fn eddsa() -> Self {
-        let pair = Ed25519KeyPair::generate().unwrap();
-        let public = pair.public_key().as_ref().to_vec();
-        let jwk = json!({"kty": "OKP", "crv": "Ed25519", "kid": "k",
-            "x": URL_SAFE_NO_PAD.encode(&public)});
-        let parsed = ParsedPublicKey::new(&ED25519, &public).unwrap();
-        Self {
-            alg: "EdDSA",
-            jwk,
-            parsed,
-            sign: Box::new(move |message| pair.sign(message).as_ref().to_vec()),
-        }
-    }
-
-    /// A token with ten claims.
-    fn token(&self, number: usize, lives: i64) -> String {
-        let now = std::time::SystemTime::UNIX_EPOCH
-            .elapsed()
-            .unwrap()
-            .as_secs();
-        let claims = json!({
-            "iss": AS, "sub": format!("usr_{number:06}"), "aud": API, "exp": now.checked_add_signed(lives).unwrap(),
-            "iat": now - 60, "nbf": now - 60, "jti": format!("4f6d2c1e-9a7b-4c3d-8e5f-{number:012}"), "client_id": "cl_7Qm2v9Tz",
-            "scope": "notes:read notes:write profile email",
-            "groups": ["engineering", "on-call", "harbor-admins", "harbor-finance-readers", "harbor-ledger-auditors"],
-        });
-        let header = json!({"alg": self.alg, "typ": "at+jwt", "kid": "k"});
-        let encode = |json: &serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
-        let signed = format!("{}.{}", encode(&header), encode(&claims));
-        let signature = (self.sign)(signed.as_bytes());
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
-    }
-
-    fn api(&self, cached_for: Duration) -> ResourceServer {
-        let keys = json!({"keys": [self.jwk]}).to_string();
-        let issuer = Issuer::jwt(AS).keys(keys).cached_for(cached_for);
-        ResourceServer::builder(API).issuer(issuer).build().unwrap()
     }
 }
 
@@ -196,14 +79,6 @@ fn opaque() -> ResourceServer {
     ResourceServer::builder(API).issuer(issuer).build().unwrap()
 }
 
-fn request(token: Option<&str>) -> Request<Empty<Bytes>> {
-    let mut request = Request::get("https://api.example/notes");
-    if let Some(token) = token {
-        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-    }
-    request.body(Empty::new()).unwrap()
-}
-
 /// One token after the other, each answered like this.
 fn measure<S, B>(c: &mut Criterion, name: &str, mut service: S, (tokens, status): (&[&str], u16))
 where
@@ -233,7 +108,7 @@ fn warm(api: &ResourceServer, tokens: &[&str]) {
 }
 
 fn resource(c: &mut Criterion) {
-    let key = Key::rs256();
+    let key = Key::new("RS256");
     let good = key.token(1, 3600);
     assert!((820..900).contains(&good.len()), "{}", good.len());
     let opaque_token = "mF_9.B5f-4.1JqMmF_9.B5f-4.1JqMmF_9.B5f-4.1J";
@@ -244,7 +119,7 @@ fn resource(c: &mut Criterion) {
     let service = api.layer().layer(api.require(SCOPE).layer(Hello));
     measure(c, "warm/opaque", service, (&[opaque_token], 200));
 
-    let api = key.api(Duration::from_secs(3600));
+    let api = key.api(Duration::from_secs(3600), CacheLimits::new());
     warm(&api, &[&good]);
     let service = api.layer().layer(api.require(SCOPE).layer(Hello));
     measure(c, "warm/jwt", service.clone(), (&[&good], 200));
@@ -263,18 +138,13 @@ fn resource(c: &mut Criterion) {
     let expired = key.token(1, -3600);
     measure(c, "refused/expired", service, (&[&expired], 401));
 
-    for key in [key, Key::es256(), Key::eddsa()] {
+    for key in [key, Key::new("ES256"), Key::new("EdDSA")] {
         let token = key.token(1, 3600);
-        let (signed, signature) = token.rsplit_once('.').unwrap();
-        let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        let (signed, signature) = Key::parts(&token);
         c.bench_function(&format!("cold/verify_{}", key.alg), |bencher| {
-            bencher.iter(|| {
-                key.parsed
-                    .verify_sig(signed.as_bytes(), &signature)
-                    .unwrap()
-            });
+            bencher.iter(|| key.parsed.verify_sig(signed, &signature).unwrap());
         });
-        let api = key.api(Duration::ZERO);
+        let api = key.api(Duration::ZERO, CacheLimits::new());
         let service = api.layer().layer(api.require(SCOPE).layer(Hello));
         measure(
             c,

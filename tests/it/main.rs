@@ -30,6 +30,7 @@ mod documented;
 mod durable;
 mod endpoints_layer;
 mod events;
+mod flooded;
 mod hooked;
 mod host;
 mod http;
