@@ -81,14 +81,6 @@ impl Recogniser {
         }
     }
 
-    /// Whether a token that is known has this name; quicker than making its own.
-    pub(crate) fn is_named(&self, known: &Known, (token, name): (&OwnedToken, TokenName)) -> bool {
-        match &known.kept {
-            Kept::Token(kept) => constant_time_eq(signed(kept), signed(token.expose().as_bytes())),
-            Kept::Digest { name: kept, .. } => *kept == name,
-        }
-    }
-
     fn digest_bytes(&self, token: &[u8]) -> TokenDigest {
         let keyed = Sha256::new_with_prefix(self.key.as_slice());
         TokenDigest(keyed.chain_update(token).finalize().into())
@@ -196,6 +188,14 @@ impl Known {
 
     pub(crate) const fn hash(&self) -> u64 {
         self.hash
+    }
+
+    /// Whether this is what the token is revoked by; quicker than making its own name.
+    pub(crate) fn is_named(&self, (token, name): (&OwnedToken, TokenName)) -> bool {
+        match &self.kept {
+            Kept::Token(kept) => constant_time_eq(signed(kept), signed(token.expose().as_bytes())),
+            Kept::Digest { name: kept, .. } => *kept == name,
+        }
     }
 
     /// Whether both are of one token.

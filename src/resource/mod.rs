@@ -302,9 +302,7 @@ impl ResourceServer {
         let (recogniser, remembered) = (&self.0.recogniser, self.remembered(which));
         let each = |known: &Known| {
             let is_meant = match (which, &remembered) {
-                (WhichTokens::This(token), Which::This(name)) => {
-                    recogniser.is_named(known, (token, *name))
-                }
+                (WhichTokens::This(token), Which::This(name)) => known.is_named((token, *name)),
                 _ => remembered.holds(|| recogniser.name_of(known), &known.facts),
             };
             if is_meant {
