@@ -52,8 +52,9 @@ impl Issuer {
 /// | that it is not active; or active, but of another issuer, for another resource, bound to a key, or no access token | 401 `invalid_token` |
 /// | anything else, late, or not at all | 503: nobody can say; nothing is kept |
 ///
-/// That includes a 401 to our own credentials, which is logged as an error when it begins. An issuer that has failed five times in a row, or asks to
-/// be left alone (`Retry-After`), is left alone for a while and then tried with single requests. Redirects are not followed.
+/// That includes a 401 to our own credentials, which is logged as an error when it begins. An issuer that five times in a row
+/// did not answer, or answered 401, 429, 502, 503 or 504, or that asks to be left alone (`Retry-After`), is left alone for a while and then
+/// tried with single requests. With any other answer it may have stumbled over that one token. Redirects are not followed.
 ///
 /// ```
 /// use tower_oauth::{Issuer, ResourceServer};
