@@ -23,8 +23,8 @@ impl Issuer {
     /// An issuer that is asked about its tokens (RFC 7662), whatever they are made of. What it says is kept within
     /// [`CacheLimits`](super::CacheLimits).
     ///
-    /// `url` is the issuer identifier (RFC 8414 §2). It is shown JWTs that name it and tokens that are no JWTs, if they begin with its
-    /// [`token_prefix`](OpaqueIssuer::token_prefix); other tokens cost it no request.
+    /// `url` is the issuer identifier (RFC 8414 §2). It is shown JWTs that name it and, if they begin with its
+    /// [`token_prefix`](OpaqueIssuer::token_prefix), JWTs that name nobody and tokens that are no JWTs; other tokens cost it no request.
     ///
     /// Its answers have to say whom a token is meant for. Most issuers do if the client asks for the token with this resource's identifier
     /// as `resource` (RFC 8707).
@@ -101,7 +101,7 @@ impl OpaqueIssuer {
         self
     }
 
-    /// The text its tokens begin with, unless they are JWTs. A token that begins otherwise costs no request. Default: any.
+    /// The text its tokens begin with, unless they are JWTs that name it. A token that begins otherwise costs no request. Default: any.
     pub fn token_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = Some(prefix.into());
         self

@@ -276,6 +276,24 @@ async fn v28_an_answer_that_is_too_long_is_not_read_to_its_end() {
     api.is_unavailable("t2", "10 MiB").await;
 }
 
+#[tokio::test]
+async fn a_jwt_that_names_nobody_is_shown_to_the_issuer_of_tokens_that_are_no_jwts() {
+    let issuer = Scripted::start().await;
+    let api = issuer.api();
+    for foreign in [
+        r#"{"iss":"https://other.example"}"#.to_owned(),
+        r#"{"iss":null}"#.to_owned(),
+        r#"{"iss":7}"#.to_owned(),
+        format!(r#"{{"iss":"{ISSUER}","iss":"{ISSUER}"}}"#),
+    ] {
+        let refusal = api.check(&jwt("{}", &foreign)).await.unwrap_err();
+        assert_eq!(refusal, Refusal::InvalidToken, "{foreign}");
+    }
+    assert_eq!(issuer.asked(), 0);
+    api.check(&jwt("{}", r#"{"sub":"alice"}"#)).await.unwrap();
+    assert_eq!(issuer.asked(), 1);
+}
+
 /// Set for another process: where the issuer is asked.
 const ENDPOINT: &str = "TOWER_OAUTH_TEST_ENDPOINT";
 
