@@ -2,13 +2,17 @@
 //!
 //! | the path | and the request |
 //! |---|---|
-//! | has a dot segment or a control character in any spelling, or is none (`*`) | is refused, with a token or without |
+//! | has a dot segment or a control character in any spelling, is none (`*`), or is encoded more than three times over | is refused, with a token or without |
 //! | is odd: `//`, `;`, `\`, letters outside ASCII, or one of `/ \ % ; ? #` encoded | needs a token, and goes on as it came |
 //! | is plain, and begins with all segments of a public prefix | needs none, and goes on in its one plain spelling |
 //! | is plain, and does not | needs a token, and goes on as it came |
 
 use std::fmt::Write as _;
 use std::str::FromStr;
+
+/// So often a path is read, the last time to see that nothing is left to decode. Each time takes as long as the path is, and a stranger
+/// can write one that gets shorter by two bytes at a time.
+const PASSES: usize = 4;
 
 /// What a path is, whoever asks for it.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,7 +21,7 @@ pub(crate) enum Path {
     Plain(Vec<String>),
     /// Readers may differ about it. None of them leaves the place it is sent to.
     Odd,
-    /// It leads out of its own beginning, or is no path.
+    /// It leads out of its own beginning, hides where it leads, or is no path.
     Refused,
 }
 
@@ -27,7 +31,9 @@ impl Path {
         let Some(relative) = raw.strip_prefix('/') else {
             return Self::Refused;
         };
-        let read = decoded(raw.as_bytes().to_vec());
+        let Some(read) = decoded(raw.as_bytes().to_vec()) else {
+            return Self::Refused;
+        };
         let mut segments = read.split(|byte| matches!(byte, b'/' | b'\\'));
         if read.iter().any(u8::is_ascii_control) || segments.any(is_dots) {
             return Self::Refused;
@@ -110,9 +116,9 @@ fn next(text: &[u8]) -> Option<(u8, &[u8])> {
     text.split_first().map(|(byte, rest)| (*byte, rest))
 }
 
-/// Decoded until nothing is left to decode: what the most eager of readers would see.
-fn decoded(mut text: Vec<u8>) -> Vec<u8> {
-    loop {
+/// Decoded until nothing is left to decode: what the most eager of readers would see. `None` if something is left after all [`PASSES`].
+fn decoded(mut text: Vec<u8>) -> Option<Vec<u8>> {
+    for _ in 0..PASSES {
         let mut once = Vec::with_capacity(text.len());
         let mut rest = text.as_slice();
         while let Some((byte, after)) = next(rest) {
@@ -120,10 +126,11 @@ fn decoded(mut text: Vec<u8>) -> Vec<u8> {
             rest = after;
         }
         if once.len() == text.len() {
-            return once;
+            return Some(once);
         }
         text = once;
     }
+    None
 }
 
 /// Whether some reader takes a segment for `.` or `..`: those that drop parameters, and those that drop spaces and further dots, included.

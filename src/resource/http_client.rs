@@ -96,12 +96,15 @@ impl fmt::Debug for Http {
 
 /// The default client: HTTP/1.1 over rustls with the certificates of the system, connections kept open, 2 seconds to connect.
 ///
-/// It is made at the first request, so that `build()` reads nothing.
+/// It asks the issuer itself, whatever `HTTP_PROXY` and its like say: what it sends over plain `http` on this machine are secrets and
+/// tokens. A host behind a proxy brings an [`HttpClient`] of its own.
+///
+/// It is made at the first request, so that `build()` reads nothing. If it cannot be made, the next request tries again.
 #[derive(Debug, Default)]
 pub struct HttpsClient {
     connect_timeout: Option<Duration>,
     certificates: Vec<reqwest::Certificate>,
-    client: OnceLock<Result<reqwest::Client, String>>,
+    client: OnceLock<reqwest::Client>,
 }
 
 impl HttpsClient {
@@ -134,18 +137,19 @@ impl HttpsClient {
     }
 
     fn client(&self) -> Result<&reqwest::Client, Unavailable> {
-        let made = self.client.get_or_init(|| {
-            reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .referer(false)
-                .retry(reqwest::retry::never())
-                .connect_timeout(self.connect_timeout.unwrap_or(Duration::from_secs(2)))
-                .tls_certs_merge(self.certificates.iter().cloned())
-                .build()
-                .map_err(|error| error.to_string())
-        });
-        made.as_ref()
-            .map_err(|error| Unavailable::new(error.clone()))
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .connect_timeout(self.connect_timeout.unwrap_or(Duration::from_secs(2)))
+            .tls_certs_merge(self.certificates.iter().cloned())
+            .build()
+            .map_err(Unavailable::new)?;
+        Ok(self.client.get_or_init(|| client))
     }
 }
 

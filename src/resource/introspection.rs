@@ -24,6 +24,9 @@ use crate::types::{Audience, EndpointUrl, IssuerUrl, Timestamp};
 /// The longest answer that is read.
 const LONGEST: usize = 64 * 1024;
 
+/// No longer is it left alone because of a 429, whatever it asks for: a stranger's questions may have brought it about.
+const LONGEST_FOR_TOO_MANY: Duration = Duration::from_secs(30);
+
 /// So many may wait for each call that may be in flight.
 const WAITING: usize = 16;
 
@@ -236,7 +239,7 @@ struct Failure {
     /// It is of the kind that is often gone a moment later.
     may_pass: bool,
     is_unwelcome: bool,
-    /// There is nothing where it was asked.
+    /// It may be somewhere else by now than where it was asked.
     is_elsewhere: bool,
     retry_after: Option<Duration>,
 }
@@ -275,7 +278,7 @@ fn checked(answer: &Response<Bytes>) -> Result<(), Failure> {
     let said = || Unavailable::new(format!("the issuer answered {}", status.as_u16()));
     match status {
         StatusCode::OK if is_json(answer.headers()) => Ok(()),
-        StatusCode::OK => Err(Failure::down(Unavailable::new(
+        StatusCode::OK => Err(Failure::ours(Unavailable::new(
             "the issuer's answer is not application/json",
         ))),
         // RFC 7662 §2.3: our credentials, or what we may ask. The caller's token is none the worse for it.
@@ -292,7 +295,7 @@ fn checked(answer: &Response<Bytes>) -> Result<(), Failure> {
             ..Failure::ours(said())
         }),
         StatusCode::TOO_MANY_REQUESTS => Err(Failure {
-            retry_after: retry_after(answer.headers()),
+            retry_after: retry_after(answer.headers()).map(|time| time.min(LONGEST_FOR_TOO_MANY)),
             ..Failure::down(said())
         }),
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
@@ -304,8 +307,11 @@ fn checked(answer: &Response<Bytes>) -> Result<(), Failure> {
             })
         }
         // It may be the token that it stumbles over: too long a one, for instance. Nobody can shut others out with it.
-        _ if status.is_client_error() => Err(Failure::ours(said())),
-        _ => Err(Failure::down(said())),
+        _ if status.is_server_error() => Err(Failure {
+            is_elsewhere: true,
+            ..Failure::ours(said())
+        }),
+        _ => Err(Failure::ours(said())),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::ConfigError;
 use super::cache::{CacheLimits, FactsCache};
@@ -252,10 +252,10 @@ pub(crate) fn of_token<'a>(
         return (token.bytes().filter(|byte| *byte == b'.').count() == 2).then_some(only);
     }
     if let Some(payload) = jwt_payload(token) {
-        let named: Named = serde_json::from_slice(&payload).ok()?;
-        return sources
-            .iter()
-            .find(|source| source.url().as_str() == named.iss);
+        let Named { iss } = serde_json::from_slice(&payload).ok()?;
+        if let Some(iss) = iss {
+            return sources.iter().find(|source| source.url().as_str() == iss);
+        }
     }
     let begins = |source: &&Arc<Source>| {
         let prefix = source.prefix.as_deref();
@@ -273,7 +273,13 @@ pub(crate) fn of_token<'a>(
 /// The one member that is read of a JWT before its signature is checked, to find who can check it.
 #[derive(Deserialize)]
 struct Named {
-    iss: String,
+    #[serde(default, deserialize_with = "present")]
+    iss: Option<String>,
+}
+
+/// A member that is there is a text: `null` is none.
+fn present<'de, D: Deserializer<'de>>(member: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(member).map(Some)
 }
 
 /// The middle of three parts of base64url (RFC 7519 §3), if that is what it is.
@@ -351,13 +357,35 @@ mod tests {
         for foreign in [
             named("https://b.example/"),
             named("https://c.example"),
-            jwt("{}"),
             jwt(r#"{"iss":7}"#),
+            jwt(r#"{"iss":null}"#),
+            jwt(r#"{"iss":["https://a.example"]}"#),
             jwt(r#"{"iss":"https://a.example","iss":"https://b.example"}"#),
             jwt("{"),
         ] {
             assert_eq!(owner(&sources, &foreign), None, "{foreign}");
         }
+    }
+
+    #[test]
+    fn a_jwt_that_names_nobody_goes_where_tokens_that_are_no_jwts_go() {
+        let nobodys = [jwt("{}"), jwt(r#"{"sub":"https://b.example","ISS":7}"#)];
+        let both = sources(&[("https://a.example", None), ("https://b.example", None)]);
+        let prefixed = sources(&[
+            ("https://a.example", Some("toa_")),
+            ("https://b.example", Some("e30.")),
+        ]);
+        let foreign = sources(&[
+            ("https://a.example", Some("toa_")),
+            ("https://b.example", Some("tob_")),
+        ]);
+        for token in &nobodys {
+            assert_eq!(owner(&both, token), Some("https://a.example"), "{token}");
+            assert_eq!(owner(&prefixed, token), Some("https://b.example"));
+            assert_eq!(owner(&foreign, token), None, "{token}");
+        }
+        let named = jwt(r#"{"iss":"https://c.example"}"#);
+        assert_eq!(owner(&prefixed, &named), None, "the prefix is no name");
     }
 
     #[test]

@@ -23,8 +23,8 @@ impl Issuer {
     /// An issuer that is asked about its tokens (RFC 7662), whatever they are made of. What it says is kept within
     /// [`CacheLimits`](super::CacheLimits).
     ///
-    /// `url` is the issuer identifier (RFC 8414 §2). It is shown JWTs that name it and tokens that are no JWTs, if they begin with its
-    /// [`token_prefix`](OpaqueIssuer::token_prefix); other tokens cost it no request.
+    /// `url` is the issuer identifier (RFC 8414 §2). It is shown JWTs that name it and, if they begin with its
+    /// [`token_prefix`](OpaqueIssuer::token_prefix), JWTs that name nobody and tokens that are no JWTs; other tokens cost it no request.
     ///
     /// Its answers have to say whom a token is meant for. Most issuers do if the client asks for the token with this resource's identifier
     /// as `resource` (RFC 8707).
@@ -52,8 +52,9 @@ impl Issuer {
 /// | that it is not active; or active, but of another issuer, for another resource, bound to a key, or no access token | 401 `invalid_token` |
 /// | anything else, late, or not at all | 503: nobody can say; nothing is kept |
 ///
-/// That includes a 401 to our own credentials, which is logged as an error when it begins. An issuer that has failed five times in a row, or asks to
-/// be left alone (`Retry-After`), is left alone for a while and then tried with single requests. Redirects are not followed.
+/// That includes a 401 to our own credentials, which is logged as an error when it begins. An issuer that five times in a row
+/// did not answer, or answered 401, 429, 502, 503 or 504, or that asks to be left alone (`Retry-After`), is left alone for a while and then
+/// tried with single requests. With any other answer it may have stumbled over that one token. Redirects are not followed.
 ///
 /// ```
 /// use tower_oauth::{Issuer, ResourceServer};
@@ -100,7 +101,7 @@ impl OpaqueIssuer {
         self
     }
 
-    /// The text its tokens begin with, unless they are JWTs. A token that begins otherwise costs no request. Default: any.
+    /// The text its tokens begin with, unless they are JWTs that name it. A token that begins otherwise costs no request. Default: any.
     pub fn token_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = Some(prefix.into());
         self

@@ -111,6 +111,10 @@ const TARGETS: &[(&str, Is)] = &[
     ("/pub/%ef%bc%8e%ef%bc%8e/secret", Protected),
     ("/pub/%e2%88%95secret", Protected),
     ("/p%c3%bcb", Protected),
+    // Encoded three times over is the most that is read to its end.
+    ("/pub/%252525", Protected),
+    ("/pub/%25252525", Refused),
+    ("/secret/%2525252525", Refused),
     // Targets that are no paths.
     ("*", Refused),
     ("pub", Refused),
@@ -156,6 +160,18 @@ async fn no_spelling_of_a_protected_path_is_taken_for_a_public_one() {
             }
         }
     }
+}
+
+/// Each reading of it makes it shorter by two bytes: to its end, that is 30,000 readings.
+#[tokio::test]
+async fn a_path_that_is_encoded_without_end_is_not_read_to_its_end() {
+    let world = World::start(&[]).await;
+    for start in ["/%", "/pub/%", "/x/%zz%"] {
+        let target = format!("{start}{}", "25".repeat(30_000));
+        let answer = world.raw(&format!("GET {target}"), &[]).await;
+        assert_eq!(status(&answer), 400, "{start}");
+    }
+    assert!(world.service.take().is_empty());
 }
 
 #[tokio::test]

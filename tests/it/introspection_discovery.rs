@@ -1,5 +1,7 @@
 //! An issuer that is asked where its metadata says so (RFC 8414 §2, §3).
 
+use std::sync::Arc;
+
 use serde_json::json;
 use tower_oauth::resource::Refusal;
 use tower_oauth::types::ManualClock;
@@ -114,4 +116,33 @@ async fn an_endpoint_that_has_moved_is_found_again() {
     issuer.then(status(404, &[])).then(status(404, &[]));
     api.check("at_4").await.unwrap();
     assert_eq!(line(&issuer), "POST /500 HTTP/1.1");
+}
+
+#[tokio::test]
+async fn v29_metadata_that_hangs_keeps_nobody_from_an_endpoint_that_works() {
+    let issuer = Scripted::start().await;
+    let api = Arc::new(api(&issuer));
+    issuer
+        .then(metadata(&issuer, "/introspect"))
+        .always(good(&issuer));
+    api.check("at_1").await.unwrap();
+    issuer.then(status(500, &[]));
+    api.is_unavailable("at_2", "a moment").await;
+    issuer.arrived(3).await;
+
+    let Reply::Says(document) = metadata(&issuer, "/introspect") else {
+        unreachable!("it says where it is asked");
+    };
+    issuer.then(Reply::Held(document));
+    let looking = Arc::clone(&api);
+    let looking = tokio::spawn(async move { looking.check("at_3").await });
+    issuer.arrived(1).await;
+    assert!(line(&issuer).starts_with("GET "), "it is looked for again");
+    // The others do not wait for the one who looks, who gives up in time to ask where it was.
+    api.check("at_4").await.unwrap();
+    assert!(line(&issuer).starts_with("POST /introspect "));
+    api.advance(1);
+    looking.await.unwrap().unwrap();
+    api.check("at_5").await.unwrap();
+    assert_eq!(issuer.asked(), 7, "and is not looked for a third time");
 }

@@ -14,6 +14,10 @@ use crate::introspection_issuer::{
 };
 use crate::support::{ISSUER, LEDGER};
 
+fn answered_in_html() -> Reply {
+    Reply::Says(answer(200, &["content-type: text/html"], "<html>"))
+}
+
 fn held() -> Reply {
     let good = active_with(&json!({}));
     Reply::Held(answer(200, &["content-type: application/json"], &good))
@@ -126,22 +130,23 @@ async fn an_issuer_that_is_down_is_left_alone_and_found_again_when_it_is_up() {
     let issuer = Scripted::start().await;
     let api = issuer.api();
     api.check("warm").await.unwrap();
-    issuer.always(status(500, &[]));
+    // Each is tried twice.
+    issuer.always(status(503, &[]));
     for number in 0..5 {
         api.is_unavailable(&format!("at_{number}"), "it is down")
             .await;
     }
-    assert_eq!(issuer.asked(), 6);
+    assert_eq!(issuer.asked(), 11);
     issuer.always(active());
     api.is_unavailable("at_9", "nobody asks").await;
-    assert_eq!(issuer.asked(), 6);
+    assert_eq!(issuer.asked(), 11);
     assert!(api.check("warm").await.is_ok(), "what is known is known");
     // One asks whether it is back; while it is not, the others do not wait for it.
     api.advance(1);
-    issuer.always(status(500, &[]));
+    issuer.always(status(503, &[]));
     api.is_unavailable("at_9", "it was asked").await;
     api.is_unavailable("at_8", "and is not asked again").await;
-    assert_eq!(issuer.asked(), 7);
+    assert_eq!(issuer.asked(), 13);
     issuer.always(active());
     api.advance(2);
     assert!(api.check("at_9").await.is_ok());
@@ -164,6 +169,21 @@ async fn rfc9110_10_2_3_an_issuer_that_asks_to_be_left_alone_is() {
 }
 
 #[tokio::test]
+async fn v26_too_many_questions_of_a_strangers_shut_others_out_for_half_a_minute_at_most() {
+    for (code, longest) in [(429, 30), (503, 300)] {
+        let issuer = Scripted::start().await;
+        let api = issuer.api();
+        issuer.then(status(code, &["retry-after: 86400"]));
+        api.is_unavailable("at_1", "it asks for a day").await;
+        api.advance(longest - 1);
+        api.is_unavailable("at_1", "and gets this much").await;
+        assert_eq!(issuer.asked(), 1, "{code}");
+        api.advance(1);
+        assert!(api.check("at_1").await.is_ok(), "{code}");
+    }
+}
+
+#[tokio::test]
 async fn nobody_shuts_others_out_with_a_token_that_the_issuer_stumbles_over() {
     let issuer = Scripted::start().await;
     let api = issuer.api();
@@ -171,6 +191,12 @@ async fn nobody_shuts_others_out_with_a_token_that_the_issuer_stumbles_over() {
         status(400, &[]),
         status(403, &[]),
         status(413, &[]),
+        status(500, &[]),
+        status(501, &[]),
+        status(505, &[]),
+        status(302, &["location: /"]),
+        says("<html>"),
+        answered_in_html(),
         says(&active_with(&json!({"exp": "soon"}))),
     ]
     .into_iter()

@@ -7,11 +7,11 @@ use http::{Request, Response};
 use tower_oauth::resource::{
     ClientAuth, ConfigError, HttpClient, OpaqueIssuer, Refusal, Unavailable,
 };
-use tower_oauth::types::SigningKey;
+use tower_oauth::types::{ManualClock, SigningKey};
 use tower_oauth::{Issuer, ResourceServer};
 
 use crate::introspection_issuer::{Scripted, active_with, answer, status};
-use crate::support::{ISSUER, LEDGER};
+use crate::support::{ISSUER, LEDGER, NOW};
 
 fn jwt(header: &str, payload: &str) -> String {
     let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
@@ -274,4 +274,93 @@ async fn v28_an_answer_that_is_too_long_is_not_read_to_its_end() {
     api.is_unavailable("t1", "one byte too long").await;
     issuer.always(padded(10 * 1024 * 1024));
     api.is_unavailable("t2", "10 MiB").await;
+}
+
+#[tokio::test]
+async fn a_jwt_that_names_nobody_is_shown_to_the_issuer_of_tokens_that_are_no_jwts() {
+    let issuer = Scripted::start().await;
+    let api = issuer.api();
+    for foreign in [
+        r#"{"iss":"https://other.example"}"#.to_owned(),
+        r#"{"iss":null}"#.to_owned(),
+        r#"{"iss":7}"#.to_owned(),
+        format!(r#"{{"iss":"{ISSUER}","iss":"{ISSUER}"}}"#),
+    ] {
+        let refusal = api.check(&jwt("{}", &foreign)).await.unwrap_err();
+        assert_eq!(refusal, Refusal::InvalidToken, "{foreign}");
+    }
+    assert_eq!(issuer.asked(), 0);
+    api.check(&jwt("{}", r#"{"sub":"alice"}"#)).await.unwrap();
+    assert_eq!(issuer.asked(), 1);
+}
+
+/// Set for another process: where the issuer is asked.
+const ENDPOINT: &str = "TOWER_OAUTH_TEST_ENDPOINT";
+
+/// Asks this issuer, in a process that [`other`] has started.
+fn as_other() -> Option<ResourceServer> {
+    let endpoint = std::env::var(ENDPOINT).ok()?;
+    let settings = Issuer::opaque(ISSUER).client("rs", "rs-secret");
+    let server = ResourceServer::builder(LEDGER).issuer(settings.endpoint(endpoint));
+    Some(server.clock(ManualClock::new(NOW)).build().unwrap())
+}
+
+/// Starts this binary again with one test of this file: what the whole process is told by its environment is for that one alone.
+async fn other<'a>(
+    test: &str,
+    issuer: &Scripted,
+    environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+) {
+    let mut run = tokio::process::Command::new(std::env::current_exe().unwrap());
+    run.args(["--exact", &format!("introspection_request::{test}")]);
+    for name in ["TEST_LOG", "NO_PROXY", "no_proxy", "SSL_CERT_DIR"] {
+        run.env_remove(name);
+    }
+    run.env(ENDPOINT, issuer.endpoint()).envs(environment);
+    let run = run.output().await.unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{said}");
+    assert!(said.contains("1 passed"), "{said}");
+}
+
+#[tokio::test]
+async fn v35_no_secret_goes_to_a_proxy_that_the_environment_names() {
+    if let Some(api) = as_other() {
+        api.authenticate("at_1").await.unwrap();
+        return;
+    }
+    let (issuer, proxy) = (Scripted::start().await, Scripted::start().await);
+    let url = proxy.endpoint().replace("/introspect", "");
+    let names = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+    other(
+        "v35_no_secret_goes_to_a_proxy_that_the_environment_names",
+        &issuer,
+        names.map(|name| (name, url.as_str())),
+    )
+    .await;
+    assert_eq!((issuer.asked(), proxy.asked()), (1, 0));
+}
+
+#[cfg(target_os = "linux")] // where a file says whom the machine trusts
+#[tokio::test]
+async fn v29_a_client_that_cannot_be_made_is_made_as_soon_as_it_can() {
+    const TRUSTED: &str = "SSL_CERT_FILE";
+    if let Some(api) = as_other() {
+        let refusal = api.authenticate("at_1").await.unwrap_err();
+        assert_eq!(refusal, Refusal::Unavailable, "the machine trusts nobody");
+        let certificate = include_str!("keys/tls_ca.pem");
+        std::fs::write(std::env::var_os(TRUSTED).unwrap(), certificate).unwrap();
+        api.authenticate("at_1").await.unwrap();
+        return;
+    }
+    let issuer = Scripted::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trusted.pem");
+    other(
+        "v29_a_client_that_cannot_be_made_is_made_as_soon_as_it_can",
+        &issuer,
+        [(TRUSTED, file.to_str().unwrap())],
+    )
+    .await;
+    assert_eq!(issuer.asked(), 1);
 }
