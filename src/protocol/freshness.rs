@@ -11,7 +11,7 @@ use crate::types::Timestamp;
 ///
 /// An answer that is not to be kept, or contradicts itself, is fresh for no time at all.
 pub(crate) fn lifetime(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let age = text(headers, &AGE).and_then(seconds).unwrap_or_default();
+    let age = age(headers);
     let left = |lifetime: Duration| lifetime.saturating_sub(age);
     let mut max_age = None;
     for field in headers.get_all(CACHE_CONTROL) {
@@ -35,6 +35,11 @@ pub(crate) fn lifetime(headers: &HeaderMap, now: Timestamp) -> Option<Duration> 
     Some(left(
         date(expires).map_or(Duration::ZERO, |at| at.since(sent)),
     ))
+}
+
+/// How long the answer has been on its way, in caches (RFC 9111 §5.1): what it says was so that long ago.
+pub(crate) fn age(headers: &HeaderMap) -> Duration {
+    text(headers, &AGE).and_then(seconds).unwrap_or_default()
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

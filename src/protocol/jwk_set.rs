@@ -19,12 +19,14 @@ const MOST_KEYS: usize = 100;
 pub(crate) const LONGEST_KID: usize = 256;
 
 /// Of so many keys at most one is asked whether it has signed: each costs as much as a good token.
-const MOST_TRIED: usize = 5;
+const MOST_TRIED: usize = 16;
 
 /// The keys of one issuer that tokens may be checked with.
 #[derive(Debug, Default)]
 pub(crate) struct JwkSet {
     keys: Vec<Arc<VerificationKey>>,
+    /// There were keys, and none that can be used.
+    is_unusable: bool,
 }
 
 impl JwkSet {
@@ -35,12 +37,15 @@ impl JwkSet {
         if document.keys.len() > MOST_KEYS {
             return Err("more than 100 keys");
         }
+        let is_empty = document.keys.is_empty();
         let keys = document.keys.into_iter().filter_map(|Jwk(members)| {
             let (kid, key) = read(&members?)?;
             Some(Arc::new(VerificationKey::new(kid, key)))
         });
+        let keys: Vec<_> = keys.collect();
         Ok(Self {
-            keys: keys.collect(),
+            is_unusable: keys.is_empty() && !is_empty,
+            keys,
         })
     }
 
@@ -52,6 +57,7 @@ impl JwkSet {
         let keys = keys.into_iter().map(|key| VerificationKey::new(None, key));
         Ok(Self {
             keys: keys.map(Arc::new).collect(),
+            is_unusable: false,
         })
     }
 
@@ -62,7 +68,13 @@ impl JwkSet {
         )?;
         Ok(Self {
             keys: vec![Arc::new(key)],
+            is_unusable: false,
         })
+    }
+
+    /// Whether it lists keys and none that can be used: an issuer that has none lists none.
+    pub(crate) const fn is_unusable(&self) -> bool {
+        self.is_unusable
     }
 
     /// All of them, in their order.

@@ -25,8 +25,10 @@ pub(crate) struct Known {
     pub(crate) set: JwkSet,
     /// Which fetch that was; the keys of the settings came with none.
     number: u64,
-    /// When it began: its keys are no older than that.
+    /// Its keys are no older than that: when it began, or when a cache on the way had asked for them.
     began: Timestamp,
+    /// They come from a cache on the way: what is not among them may have come since.
+    have_aged: bool,
 }
 
 struct Inner {
@@ -58,6 +60,7 @@ impl KeySource {
             set,
             number: 0,
             began: Timestamp::MAX,
+            have_aged: false,
         };
         Self(Arc::new(Inner {
             known: ArcSwapOption::from_pointee(known),
@@ -159,6 +162,10 @@ impl Known {
     /// Whether it began after the question was asked.
     pub(crate) const fn answers(&self, question: Question) -> bool {
         self.number > question.0
+    }
+
+    pub(crate) const fn have_aged(&self) -> bool {
+        self.have_aged
     }
 
     /// Whether they were fetched after this moment.
@@ -271,7 +278,13 @@ impl Inner {
             None => fetched.set,
         };
         let is_news = old.as_ref().is_none_or(|old| !same_keys(&set, &old.set));
-        let new = Arc::new(Known { set, number, began });
+        let of = Timestamp::from_secs(began.as_secs().saturating_sub(fetched.age.as_secs()));
+        let new = Arc::new(Known {
+            set,
+            number,
+            began: of,
+            have_aged: of < began,
+        });
         self.known.store(Some(Arc::clone(&new)));
         if is_news {
             self.generation.fetch_add(1, Ordering::AcqRel);

@@ -117,6 +117,9 @@ impl Validator for Jwts {
                     if known.set.keys().is_empty() {
                         return Self::decide(&lacking, None);
                     }
+                    if known.have_aged() {
+                        return Self::decide(&lacking, Some(known));
+                    }
                     self.keys.remember_missing(&lacking.kid, known);
                     return Ok(Err(UNKNOWN));
                 }

@@ -34,6 +34,8 @@ pub(crate) struct Fetched {
     pub(crate) set: JwkSet,
     /// For how long the issuer says that it is fresh.
     pub(crate) fresh: Option<Duration>,
+    /// How old it is already.
+    pub(crate) age: Duration,
 }
 
 /// Where the issuer has said that its keys are, and when.
@@ -79,8 +81,13 @@ impl KeyFetch {
             let status = answer.status().as_u16();
             return Err(Unavailable::new(format!("its keys were answered {status}")));
         }
+        let set = JwkSet::parse(answer.body()).map_err(Unavailable::new)?;
+        if set.is_unusable() {
+            return Err(Unavailable::new("none of its keys can be used"));
+        }
         let fetched = Fetched {
-            set: JwkSet::parse(answer.body()).map_err(Unavailable::new)?,
+            set,
+            age: freshness::age(answer.headers()),
             fresh: freshness::lifetime(answer.headers(), self.clock.now()),
         };
         Ok((fetched, found))

@@ -72,6 +72,8 @@ async fn v06_keys_that_are_there_survive_whatever_is_answered() {
         json_of("[]"),
         json_of(r#"{"keys":{}}"#),
         json_of(r#"{"keys":"none"}"#),
+        json_of(r#"{"keys":["garbage"]}"#),
+        json_of(r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#),
         json_of(&set(&[(Key::Ec2, "b")])[1..]),
         json_of(&json!({"keys": [Key::Ec2.jwk("b")], "x": "x".repeat(256 * 1024)}).to_string()),
         Reply::HangsUp,

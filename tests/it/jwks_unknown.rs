@@ -126,6 +126,29 @@ async fn v06_all_who_lack_a_key_wait_for_one_fetch() {
 }
 
 #[tokio::test]
+async fn v06_keys_out_of_a_cache_on_the_way_are_as_old_as_they_say() {
+    let (publisher, api, _) = up().await;
+    let old = |age: &str| {
+        let age = format!("age: {age}");
+        let fields = ["content-type: application/json", &age];
+        Reply::Says(answer(200, &fields, &set(&[(Key::Ec, "a")])))
+    };
+    // The key is newer than what the cache knows: nobody can say that it is not the issuer's.
+    publisher.reply(JWKS, old("300"));
+    let token = publisher.token(Key::Ec2, "b");
+    api.is_unavailable(&token).await;
+    // As soon as the cache has heard of it, it is good.
+    publisher.publish(&[(Key::Ec, "a"), (Key::Ec2, "b")]);
+    api.advance(10);
+    until("the new key", async || api.is_good(&token).await).await;
+    // What was signed before the cache asked, by a key that it has not found, is nobody's.
+    publisher.reply(JWKS, old("300"));
+    let before = NOW.as_secs() - 400;
+    let token = publisher.token_of(Key::Ed, "c", Timestamp::from_secs(before));
+    api.is_invalid(&token).await;
+}
+
+#[tokio::test]
 async fn a_fetch_that_began_before_the_question_is_no_answer_to_it() {
     let (publisher, api, _) = up().await;
     let old = answer(200, &[], &set(&[(Key::Ec, "a")]));
