@@ -3,6 +3,10 @@
 //! `cargo bench --bench token --all-features`. Forms have 80 to 330 bytes, answers 130 to 250. `baseline` reads and parses the same
 //! form and answers the same bytes, so what is above it is client authentication, the rules, randomness, digests and the store: one
 //! write for client credentials, two for a refresh, three for a code. SQLite is a file in a temporary folder, synced at each write.
+//!
+//! `…_at_once` are so many callers who ask again as soon as they are answered, and the time for each answer: 64 of them get through at
+//! least ten times as many as one, and each is answered after the sync of its own write. `store` is an insert into the store alone.
+//! `jwt` are client credentials again, answered with a JWT: what it is slower than `memory` by is the signature.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -11,7 +15,9 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::measurement::WallTime;
@@ -20,10 +26,12 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceExt as _, service_fn};
-use tower_oauth::server::Limit;
-use tower_oauth::types::{Client, GrantType, Secret, Subject};
+use tower_oauth::server::{AccessTokenFormat, Limit};
+use tower_oauth::store::{Insert, Key, Kind, Record, Store};
+use tower_oauth::types::{Client, Digest, GrantType, Secret, SigningAlgorithm, Subject, Timestamp};
 use tower_oauth::{
     Approval, AuthorizationServer, Decision, Interaction, MemoryStore, PendingRequest, SqliteStore,
 };
@@ -32,8 +40,8 @@ const API: &str = "https://api.example";
 const CALLBACK: &str = "https://app.example/cb";
 const VERIFIER: &str = "kQ4n7rYw2Zt_pB9sXc-LmV3uHe.Fj8oD~a1GqK6yTiN0z";
 const CHALLENGE: &str = "kj6EpUHcHNLovRS2MBmyXh3DG-X5wwG4xn21qr77nAw";
-const CLIENT_CREDENTIALS: &str =
-    "grant_type=client_credentials&client_id=service&client_secret=secret&scope=notes%3Aread";
+const SECRET: &str = "dBjftJeZ4CVPmB92K27uhbUJU1p1rwW1gFWFOEjXkAB";
+const CLIENT_CREDENTIALS: &str = "grant_type=client_credentials&client_id=service&client_secret=dBjftJeZ4CVPmB92K27uhbUJU1p1rwW1gFWFOEjXkAB&scope=notes%3Aread";
 
 type Endpoint = BoxCloneSyncService<Request<Full<Bytes>>, Response<Full<Bytes>>, Infallible>;
 
@@ -46,7 +54,7 @@ impl Interaction for Yes {
     }
 }
 
-async fn endpoint(store: impl tower_oauth::store::Store) -> Endpoint {
+async fn endpoint(store: impl Store, format: AccessTokenFormat) -> Endpoint {
     let oauth = AuthorizationServer::builder("https://as.example")
         .resource(API, ["notes:read", "notes:write"])
         .scopes(["offline_access"])
@@ -54,9 +62,10 @@ async fn endpoint(store: impl tower_oauth::store::Store) -> Endpoint {
         // More than anybody asks for in earnest, and as much as a benchmark does.
         .authorization_requests(Limit::per_minute(u32::MAX, u32::MAX))
         .store(store)
+        .access_token_format(format)
         .build()
         .unwrap();
-    let service = Client::confidential("service".parse().unwrap(), &Secret::new("secret"))
+    let service = Client::confidential("service".parse().unwrap(), &Secret::new(SECRET))
         .grant_types([GrantType::ClientCredentials]);
     let app = Client::public("app".parse().unwrap()).redirect_uri(CALLBACK.parse().unwrap());
     for client in [service, app] {
@@ -161,6 +170,45 @@ fn grants(
     });
 }
 
+/// How long `answers` answers take so many callers together, each of whom asks again as soon as it is answered.
+async fn at_once<A, F>(callers: usize, answers: u64, ask: A) -> Duration
+where
+    A: Fn() -> F + Clone + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let left = Arc::new(AtomicU64::new(answers));
+    let begun = Instant::now();
+    let mut all = JoinSet::new();
+    for _ in 0..callers {
+        let (left, ask) = (Arc::clone(&left), ask.clone());
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        all.spawn(async move {
+            while left
+                .fetch_update(set, fetch, |left| left.checked_sub(1))
+                .is_ok()
+            {
+                ask().await;
+            }
+        });
+    }
+    all.join_all().await;
+    begun.elapsed()
+}
+
+/// Puts a record of the length of a token's where none stands.
+async fn insert(store: SqliteStore) {
+    let digest = Digest::of(
+        "access_token",
+        Secret::generate().unwrap().expose().as_bytes(),
+    );
+    let value = Bytes::from_static(&[b'x'; 220]);
+    let record = Record::new(value, Timestamp::from_secs(1_795_348_800));
+    let key = Key::new(Kind::AccessToken, digest);
+    let now = Timestamp::from_secs(1_795_348_200);
+    let done = store.insert(key, record, now).await.unwrap();
+    assert!(matches!(done, Insert::Inserted(_)));
+}
+
 /// What a server has said, for the baseline to say again.
 struct Answers {
     client_credentials: Bytes,
@@ -171,11 +219,16 @@ struct Answers {
 fn token(c: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let memory = runtime.block_on(endpoint(MemoryStore::new()));
-    let sqlite = runtime.block_on(async {
-        let store = SqliteStore::open(folder.path().join("oauth.db")).await;
-        endpoint(store.unwrap()).await
-    });
+    let memory = runtime.block_on(endpoint(MemoryStore::new(), AccessTokenFormat::Opaque));
+    let jwt = AccessTokenFormat::Jwt(SigningAlgorithm::Es256);
+    let jwt = runtime.block_on(endpoint(MemoryStore::new(), jwt));
+    let open = |name| {
+        runtime
+            .block_on(SqliteStore::open(folder.path().join(name)))
+            .unwrap()
+    };
+    let store = open("store.db");
+    let sqlite = runtime.block_on(endpoint(open("oauth.db"), AccessTokenFormat::Opaque));
     let form = redemption(&runtime.block_on(code(&memory)));
     let answers = Answers {
         client_credentials: runtime.block_on(post(&memory, CLIENT_CREDENTIALS)),
@@ -189,21 +242,33 @@ fn token(c: &mut Criterion) {
         .measurement_time(Duration::from_secs(2));
     grants(&mut group, "baseline", (&runtime, &memory), Some(&answers));
     grants(&mut group, "memory", (&runtime, &memory), None);
+    group.bench_function("client_credentials/jwt", |bencher| {
+        bencher.iter(|| runtime.block_on(post(&jwt, CLIENT_CREDENTIALS)));
+    });
     group.sample_size(20);
     grants(&mut group, "sqlite", (&runtime, &sqlite), None);
     // Writes that wait together are synced together.
-    group.bench_function("client_credentials/sqlite_32_at_once", |bencher| {
-        bencher.iter(|| {
-            runtime.block_on(async {
-                let mut posts = tokio::task::JoinSet::new();
-                for _ in 0..32 {
-                    let endpoint = sqlite.clone();
-                    posts.spawn(async move { post(&endpoint, CLIENT_CREDENTIALS).await });
-                }
-                posts.join_all().await
-            })
+    for callers in [1, 32, 64] {
+        group.bench_function(
+            format!("client_credentials/sqlite_{callers}_at_once"),
+            |bencher| {
+                bencher.iter_custom(|answers| {
+                    let sqlite = sqlite.clone();
+                    let ask = move || {
+                        let sqlite = sqlite.clone();
+                        async move { drop(post(&sqlite, CLIENT_CREDENTIALS).await) }
+                    };
+                    runtime.block_on(at_once(callers, answers, ask))
+                });
+            },
+        );
+        group.bench_function(format!("store/sqlite_{callers}_at_once"), |bencher| {
+            bencher.iter_custom(|answers| {
+                let store = store.clone();
+                runtime.block_on(at_once(callers, answers, move || insert(store.clone())))
+            });
         });
-    });
+    }
     group.finish();
 }
 

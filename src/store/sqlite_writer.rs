@@ -1,11 +1,12 @@
 //! The one task that writes to a SQLite file: all writes that wait become one transaction, and share its sync.
 
+use std::collections::HashSet;
 use std::error::Error;
 use std::fs::File;
 use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{ConnectOptions as _, Connection as _, QueryBuilder, Sqlite};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(super) use self::commit_point::CommitHook;
@@ -51,6 +52,13 @@ pub(super) enum Write {
     Close,
 }
 
+impl Write {
+    /// Whether it puts something that nobody owns.
+    fn is_plain(&self) -> bool {
+        matches!(self, Self::Insert { record, .. } if record.owners.is_empty())
+    }
+}
+
 pub(super) enum Outcome {
     Insert(Insert),
     Replace(Replace),
@@ -94,6 +102,8 @@ impl Writer {
             if writes.iter().any(|write| matches!(write, Write::Close)) {
                 self.jobs.close();
             }
+            // Who is answered often asks again at once: those writes are to share the next sync, and not to wait for one of a few others.
+            tokio::task::yield_now().await;
         }
         self.disconnect().await;
     }
@@ -117,21 +127,15 @@ impl Writer {
             Some(connection) => connection,
             none => none.insert(self.options.connect().await?),
         };
-        sqlx::query("BEGIN IMMEDIATE")
-            .execute(&mut *connection)
-            .await?;
         // Versions come from the file, so that none is used twice, whatever happened to the group before.
         let count = i64::try_from(writes.len())?;
         let last: i64 = sqlx::query_scalar(
-            "UPDATE meta SET last_version = last_version + ? RETURNING last_version",
+            "BEGIN IMMEDIATE; UPDATE meta SET last_version = last_version + ? RETURNING last_version",
         )
         .bind(count)
         .fetch_one(&mut *connection)
         .await?;
-        let mut outcomes = Vec::with_capacity(writes.len());
-        for (write, version) in writes.iter().zip(last - count + 1..) {
-            outcomes.push(apply(connection, write, version).await?);
-        }
+        let outcomes = apply_all(connection, writes, last - count + 1).await?;
         self.hook.at(CommitPoint::Before).await?;
         sqlx::query("COMMIT").execute(connection).await?;
         Ok(outcomes)
@@ -163,6 +167,63 @@ fn deaths(writes: &[Write], outcomes: &[Outcome]) -> impl Iterator<Item = Key> {
         (Write::Remove { key }, Outcome::Remove(Some(_))) => Some(*key),
         _ => None,
     })
+}
+
+/// Does the writes in their order, with the versions from this one on.
+///
+/// Each statement goes to the thread of the connection and back, which takes longer than what it does. So neighbours that put something
+/// without owners, as all tokens are, share one; as many as a power of two, so that a few statements are kept prepared for all.
+async fn apply_all(
+    connection: &mut SqliteConnection,
+    writes: &[Write],
+    mut version: i64,
+) -> Result<Vec<Outcome>, BoxError> {
+    let mut outcomes = Vec::with_capacity(writes.len());
+    for mut alike in writes.chunk_by(|one, next| one.is_plain() && next.is_plain()) {
+        while let Some(power) = alike.len().checked_ilog2() {
+            let (part, rest) = alike.split_at(1 << power);
+            let put = match part {
+                [_] => HashSet::new(),
+                several => put_all(connection, several, version).await?,
+            };
+            for write in part {
+                outcomes.push(if put.contains(&version) {
+                    Outcome::Insert(Insert::Inserted(Version::new(version.cast_unsigned())))
+                } else {
+                    apply(connection, write, version).await?
+                });
+                version += 1;
+            }
+            alike = rest;
+        }
+    }
+    Ok(outcomes)
+}
+
+/// Puts what stands nowhere yet, and says by their versions which that was.
+async fn put_all(
+    connection: &mut SqliteConnection,
+    writes: &[Write],
+    first: i64,
+) -> Result<HashSet<i64>, BoxError> {
+    let rows = writes.iter().zip(first..).filter_map(|row| match row {
+        (Write::Insert { key, record, .. }, version) => Some((key, record, version)),
+        _ => None,
+    });
+    let mut insert = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO records (kind, digest, version, expires_at, owners, value) ",
+    );
+    insert.push_values(rows, |mut row, (key, record, version)| {
+        row.push_bind(key.kind.as_str())
+            .push_bind(key.digest.as_bytes().as_slice())
+            .push_bind(version)
+            .push_bind(signed(record.expires_at))
+            .push_bind([].as_slice())
+            .push_bind(&*record.value);
+    });
+    insert.push(" ON CONFLICT (kind, digest) DO NOTHING RETURNING version");
+    let put = insert.build_query_scalar().fetch_all(connection).await?;
+    Ok(put.into_iter().collect())
 }
 
 async fn apply(

@@ -1,12 +1,14 @@
 //! One commit for many writes, and no answer before it.
 
+use bytes::Bytes;
 use sqlx::Connection as _;
 use tower_oauth::store::{
-    Changes, CommitPoint, Insert, Key, Kind, Replace, SqliteStore, Store as _, StoreError,
+    Changes, CommitPoint, Insert, Key, Kind, Record, Replace, SqliteStore, Store as _, StoreError,
 };
+use tower_oauth::types::Timestamp;
 
 use crate::support::{
-    Asked, Held, asked_insert, causes, count, file, is_answered, key, now, raw, record,
+    Asked, Held, NOW, asked_insert, causes, count, file, is_answered, key, now, raw, record,
 };
 
 #[tokio::test]
@@ -50,6 +52,44 @@ async fn writes_that_wait_share_one_commit_and_none_is_answered_before_it() {
         held.at.try_recv().is_err(),
         "fifty answers needed more than one commit"
     );
+}
+
+#[tokio::test]
+async fn what_is_put_together_is_put_as_if_one_came_after_another() {
+    let (_folder, path) = file();
+    let store = SqliteStore::open(&path).await.unwrap();
+    let token = |number| Key::new(Kind::AccessToken, key(number).digest);
+    let put = |number, expires_at, now| {
+        let store = store.clone();
+        let record = Record::new(Bytes::from_static(b"{}"), expires_at);
+        async move { store.insert(token(number), record, now).await }
+    };
+    let earlier = Timestamp::from_secs(NOW - 10);
+    put(1, now(), earlier).await.unwrap();
+    put(2, Timestamp::MAX, earlier).await.unwrap();
+
+    let mut held = Held::each_commit(&store);
+    let first = asked_insert(&store, 0);
+    held.at(CommitPoint::Before).await;
+    // By now 1 has expired and 2 stands; 3 and 1 come twice.
+    let numbers = [3, 1, 2, 3, 4, 5, 6, 7, 8, 1];
+    let together = numbers.map(|number| {
+        let mut asked: Asked<Insert> = Box::pin(put(number, Timestamp::MAX, now()));
+        assert!(!is_answered(&mut asked));
+        (number, asked)
+    });
+    store.on_commit(|_| async { Ok(()) });
+    held.let_go();
+    first.await.unwrap();
+    let mut inserted = Vec::new();
+    for (number, asked) in together {
+        if let Insert::Inserted(version) = asked.await.unwrap() {
+            let (_, stands) = store.get(token(number)).await.unwrap().unwrap();
+            assert_eq!(stands, version, "{number}");
+            inserted.push(number);
+        }
+    }
+    assert_eq!(inserted, [3, 1, 4, 5, 6, 7, 8]);
 }
 
 #[tokio::test]
