@@ -77,8 +77,8 @@ impl State {
         }
     }
 
+    /// Puts a record where none stands.
     fn put(&mut self, key: Key, record: Record) -> Version {
-        self.forget(key);
         self.written += 1;
         let version = Version::new(self.written);
         if !record.owners.is_empty() {
@@ -143,12 +143,10 @@ fn ends_at(records: &HashMap<Key, Entry>, key: Key) -> Option<Timestamp> {
 impl Store for MemoryStore {
     async fn insert(&self, key: Key, record: Record, now: Timestamp) -> Result<Insert, StoreError> {
         let mut state = self.lock()?;
-        if state
-            .records
-            .get(&key)
-            .is_some_and(|stands| stands.expires_at > now)
-        {
-            return Ok(Insert::Exists);
+        match ends_at(&state.records, key) {
+            Some(ends) if ends > now => return Ok(Insert::Exists),
+            Some(_) => state.forget(key),
+            None => {}
         }
         let announce = record.announce;
         let version = state.put(key, record);
@@ -175,6 +173,7 @@ impl Store for MemoryStore {
         }
         let owners = state.owners.get(&key).cloned().unwrap_or_default();
         let announce = record.announce;
+        state.forget(key);
         let version = state.put(key, Record { owners, ..record });
         if announce {
             self.feed.announce([key])?;
