@@ -1,5 +1,7 @@
 //! What can be asked for: scopes (RFC 6749 §3.3) and the resources that understand them (RFC 8707).
 
+use std::borrow::Cow;
+
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
 use crate::types::{Client, ResourceUri, Scope, ScopeToken};
@@ -73,12 +75,14 @@ impl Catalog {
         let (has_scopes, allowed) = (self.has_scopes(), client.allowed_scope());
         let scope = match &asked.scope {
             // A server without scopes has nothing to name.
-            None if !has_scopes => Scope::empty(),
+            None if !has_scopes => Cow::Owned(Scope::empty()),
             None => {
                 let default = self.default_scope.as_ref().or(allowed);
                 let default =
                     default.ok_or(invalid_scope("scope is missing, and there is no default"))?;
-                allowed.map_or_else(|| default.clone(), |allowed| default.intersection(allowed))
+                allowed.map_or(Cow::Borrowed(default), |allowed| {
+                    Cow::Owned(default.intersection(allowed))
+                })
             }
             Some(scope) if !scope.iter().all(|token| self.has(token)) => {
                 return Err(invalid_scope("The scope is not known here"));
@@ -88,7 +92,7 @@ impl Catalog {
                     "The scope is beyond what the client may ask for",
                 ));
             }
-            Some(scope) => scope.clone(),
+            Some(scope) => Cow::Borrowed(scope),
         };
         let scope = self.understood(&scope, &resources);
         if scope.is_empty() && has_scopes {

@@ -362,7 +362,7 @@ async fn end_device(
 async fn keep_code(server: &Inner, record: Code) -> Result<Secret, OAuthError> {
     let code = Secret::generate()?;
     let digest = Digest::of("code", code.expose().as_bytes());
-    server.records.create(digest, record, server.now()).await?;
+    server.records.create(digest, &record, server.now()).await?;
     Ok(code)
 }
 

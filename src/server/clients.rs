@@ -37,7 +37,7 @@ impl Clients<'_> {
         };
         let (client_id, by) = (client.client_id.clone(), client.registered_by);
         let (digest, name) = (client_digest(&client_id), Subject::new(client_id.as_str()));
-        if self.0.records.create(digest, client, now).await? == Insert::Exists {
+        if self.0.records.create(digest, &client, now).await? == Insert::Exists {
             return Ok(CreateClient::Exists);
         }
         // It is written before it is looked: who redeems a code of that person meanwhile does so too, and one of the two sees the other.

@@ -105,7 +105,7 @@ async fn try_keep_consent(
         client_epoch,
         subject_epoch,
     };
-    if server.records.create(digest, new.clone(), now).await? != Insert::Exists {
+    if server.records.create(digest, &new, now).await? != Insert::Exists {
         return Ok(());
     }
     let merge = |kept: &mut record::Consent| {

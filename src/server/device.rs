@@ -93,7 +93,7 @@ async fn authorize_device(
         expires_at,
         state,
     };
-    server.records.create(digest, device, now).await?;
+    server.records.create(digest, &device, now).await?;
 
     let (verification_uri, user_code) =
         (server.config.url(Endpoint::Verification), shown(&user_code));
@@ -116,7 +116,7 @@ async fn keep_user_code(server: &Inner, pointer: UserCode) -> Result<String, OAu
         let digest = user_code_digest(&key, &user_code);
         let kept = server
             .records
-            .create(digest, pointer.clone(), server.now())
+            .create(digest, &pointer, server.now())
             .await?;
         if let Insert::Inserted(_) = kept {
             return Ok(user_code);

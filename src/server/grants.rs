@@ -99,7 +99,7 @@ impl Grants<'_> {
                 None => {
                     self.0
                         .records
-                        .create(digest, SubjectEpoch { epoch: 1 }, now)
+                        .create(digest, &SubjectEpoch { epoch: 1 }, now)
                         .await?
                         != Insert::Exists
                 }

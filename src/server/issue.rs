@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::Serialize;
@@ -197,9 +199,7 @@ pub(crate) async fn keep_grant(
     let records = &server.records;
     // What stands there already is this grant, revoked: a replay of its code overtook us. The answer is as if it had come a moment
     // later, so that of all who redeem a code exactly one succeeds, and what it is given is dead.
-    records
-        .create(grant.digest, grant.record.clone(), now)
-        .await?;
+    records.create(grant.digest, &grant.record, now).await?;
     let approved = &grant.record.approved;
     let epoch = records.subject_epoch(&approved.subject, now).await?;
     if epoch != approved.subject_epoch {
@@ -224,9 +224,7 @@ async fn make(server: &Inner, record: &AccessToken, random: &[u8]) -> Result<Sec
     let token = Secret::encode(ACCESS_TOKEN_PREFIX, random);
     let digest = Digest::of("access_token", token.expose().as_bytes());
     let records = &server.records;
-    records
-        .create(digest, record.clone(), record.issued_at)
-        .await?;
+    records.create(digest, record, record.issued_at).await?;
     Ok(token)
 }
 
@@ -249,10 +247,10 @@ pub(crate) async fn answer(
     let lifetime = server.config.access_token_lifetime(&audience);
     let expires_at = now.saturating_add(lifetime).min(ends_at);
     let record = AccessToken {
-        id: Secret::encode("", id).expose().to_owned(),
+        id: URL_SAFE_NO_PAD.encode(id),
         client_id: client.client_id.clone(),
         subject,
-        scope: scope.clone(),
+        scope,
         audience,
         claims: allowed.claims,
         issued_at: now,
@@ -265,7 +263,7 @@ pub(crate) async fn answer(
         client_id: &record.client_id,
         grant_type: allowed.grant_type,
         subject: record.subject.as_ref(),
-        scope: &scope,
+        scope: &record.scope,
         audience: &record.audience,
         grant: grant.map(|(_, id, ..)| id),
         jti: &record.id,
@@ -277,7 +275,7 @@ pub(crate) async fn answer(
         token_type: "Bearer",
         expires_in: expires_at.since(now).as_secs(),
         refresh_token: grant.and_then(|(.., token)| token).map(Secret::expose),
-        scope: &scope,
+        scope: &record.scope,
     };
     Ok(json(StatusCode::OK, &response))
 }

@@ -148,7 +148,7 @@ pub(crate) async fn revoke(server: &Inner, token: &AccessToken) -> Result<bool, 
     let record = RevokedJwt {
         expires_at: token.expires_at,
     };
-    let insert = server.records.create(digest, record, server.now()).await?;
+    let insert = server.records.create(digest, &record, server.now()).await?;
     server.flags.raise(Key::new(Kind::RevokedJwt, digest));
     Ok(matches!(insert, crate::store::Insert::Inserted(_)))
 }

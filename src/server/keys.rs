@@ -207,7 +207,7 @@ impl Inner {
                     matches!(replaced, Replace::Replaced(_))
                 }
                 None => {
-                    let inserted = self.records.create(digest, ring.clone(), now).await?;
+                    let inserted = self.records.create(digest, &ring, now).await?;
                     matches!(inserted, Insert::Inserted(_))
                 }
             };

@@ -397,7 +397,7 @@ impl Inner {
             let (digest, now) = (Digest::of("server_key", b"user codes"), self.now());
             let random = crate::types::random::<32>().map_err(StoreError::new)?;
             let key = Digest::from_bytes(*random);
-            match self.records.create(digest, ServerKey { key }, now).await? {
+            match self.records.create(digest, &ServerKey { key }, now).await? {
                 Insert::Inserted(_) => Ok(key),
                 Insert::Exists => {
                     let read = self.records.load::<ServerKey>(digest, now).await?;

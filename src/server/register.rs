@@ -311,7 +311,7 @@ async fn create(
     };
     server
         .records
-        .create(client_digest(&client.client_id), client.clone(), now)
+        .create(client_digest(&client.client_id), &client, now)
         .await?;
     Ok(client)
 }
@@ -354,7 +354,7 @@ async fn shared(
             expires_at: client.expires_at,
         };
         let first = match pointer {
-            None => records.create(digest, record, now).await? != Insert::Exists,
+            None => records.create(digest, &record, now).await? != Insert::Exists,
             Some(mut read) => {
                 read.record = record;
                 records.update(digest, read).await? != Replace::Changed

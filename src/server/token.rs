@@ -278,7 +278,7 @@ async fn revoke_replayed(
         family: None,
         ..new.record
     };
-    match server.records.create(grant, dead.clone(), now).await? {
+    match server.records.create(grant, &dead, now).await? {
         Insert::Inserted(_) => tell_revoked(server, &dead, RevokedBy::CodeReplay),
         Insert::Exists => revoke_grant(server, grant, now, RevokedBy::CodeReplay).await?,
     }

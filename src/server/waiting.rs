@@ -28,8 +28,7 @@ impl Waiting {
         let (id, now) = (Secret::generate()?, server.now());
         let record = record(&id);
         let digest = digest(&id);
-        let Insert::Inserted(version) = server.records.create(digest, record.clone(), now).await?
-        else {
+        let Insert::Inserted(version) = server.records.create(digest, &record, now).await? else {
             return Err(OAuthError::unavailable("two requests drew one id"));
         };
         Ok(Self {

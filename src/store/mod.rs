@@ -34,16 +34,16 @@ mod records;
 mod sqlite;
 #[cfg(feature = "sqlite")]
 mod sqlite_writer;
+mod stored;
 pub(crate) use erased::DynStore;
 pub use memory::MemoryStore;
 pub(crate) use observer::{Observer, Step};
-pub(crate) use records::{
-    Read, Records, Stored, all_clients, client_digest, consent_digest, subject_digest,
-};
+pub(crate) use records::{Read, Records};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOpenError, SqliteStore};
 #[cfg(all(feature = "sqlite", feature = "testing"))]
 pub use sqlite_writer::CommitPoint;
+pub(crate) use stored::{Stored, all_clients, client_digest, consent_digest, subject_digest};
 
 /// What kind of record a key leads to. The kind is part of the key, so that a code is never read as a device code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

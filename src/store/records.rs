@@ -7,51 +7,23 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::members::members;
+use super::stored::{Stored, subject_digest};
 use super::{
     Changes, Cursor, DynStore, Insert, Key, Kind, Listing, Observer, Owner, Record, Replace, Step,
     StoreError, Version,
 };
-use crate::types::record::{
-    AccessToken, ClientDedupe, ClientRecord, Code, Consent, Device, Grant, Interaction, ServerKey,
-    SubjectEpoch, UserCode,
-};
-#[cfg(feature = "jwt")]
-use crate::types::record::{KeyRing, RevokedJwt};
-use crate::types::{Client, ClientId, Digest, Stopwatch, Subject, Timestamp};
+use crate::types::record::SubjectEpoch;
+use crate::types::{Digest, Stopwatch, Subject, Timestamp};
 
 /// The version of every kind of record that this crate writes, and the newest that it reads.
 const VERSION: u32 = 1;
-
-/// How long used codes and decided devices are remembered beyond their end, so that a late one is still told what it is.
-const REMEMBERED: Duration = Duration::from_secs(600);
-
-/// A record that is kept.
-pub(crate) trait Stored: Sized + Send + Sync {
-    const KIND: Kind;
-
-    /// Its form in the store.
-    type Form: Serialize + DeserializeOwned + From<Self> + Into<Self>;
-
-    /// When it may be forgotten.
-    fn expires_at(&self) -> Timestamp;
-
-    fn owners(&self) -> Vec<Owner> {
-        Vec::new()
-    }
-
-    /// Whether something is dead from this writing on.
-    fn announce(&self) -> bool {
-        false
-    }
-}
 
 /// What was read: a record, and what is needed to write it again.
 #[derive(Debug, Clone)]
@@ -123,7 +95,7 @@ impl Records {
     pub(crate) async fn create<T: Stored>(
         &self,
         digest: Digest,
-        record: T,
+        record: &T,
         now: Timestamp,
     ) -> Result<Insert, StoreError> {
         let record = write(record, &Bytes::new())?;
@@ -137,7 +109,7 @@ impl Records {
         digest: Digest,
         read: Read<T>,
     ) -> Result<Replace, StoreError> {
-        let record = write(read.record, &read.stands)?;
+        let record = write(&read.record, &read.stands)?;
         let key = Key::new(T::KIND, digest);
         let step = self.store.replace(key, read.version, record);
         self.step(("replace", Some(T::KIND)), step).await
@@ -287,12 +259,11 @@ fn malformed(error: &serde_json::Error) -> StoreError {
 }
 
 /// A record as the store keeps it, with the members that are not known of what stands there.
-fn write<T: Stored>(record: T, stands: &[u8]) -> Result<Record, StoreError> {
-    let (expires_at, owners, announce) = (record.expires_at(), record.owners(), record.announce());
+fn write<T: Stored>(record: &T, stands: &[u8]) -> Result<Record, StoreError> {
     let comma = PREFIX.len() - 1;
     let mut value = Vec::with_capacity(512);
     value.extend_from_slice(PREFIX.get(..comma).unwrap_or_default());
-    serde_json::to_writer(&mut value, &T::Form::from(record)).map_err(StoreError::new)?;
+    serde_json::to_writer(&mut value, &T::Written::from(record)).map_err(StoreError::new)?;
     if let Some(brace) = value.get_mut(comma) {
         *brace = b','; // the record's own opening brace: its members follow the version
     }
@@ -303,11 +274,11 @@ fn write<T: Stored>(record: T, stands: &[u8]) -> Result<Record, StoreError> {
         value.push(b',');
         value.extend_from_slice(members.get(1..).unwrap_or_default());
     }
-    value.shrink_to_fit();
     Ok(Record {
-        owners,
-        announce,
-        ..Record::new(value.into(), expires_at)
+        owners: record.owners(),
+        announce: record.announce(),
+        // A copy, so that what is kept takes the room that it needs, and the buffer goes back whole for the next.
+        ..Record::new(Bytes::copy_from_slice(&value), record.expires_at())
     })
 }
 
@@ -324,178 +295,6 @@ fn unknown<T: Stored>(value: &[u8]) -> Result<Map<String, Value>, serde_json::Er
     let mut all: Map<String, Value> = serde_json::from_slice(value)?;
     all.retain(|name, _| !is_known(name));
     Ok(all)
-}
-
-/// The key of a client's record, and the owner of its grants.
-pub(crate) fn client_digest(client_id: &ClientId) -> Digest {
-    Digest::of("client", client_id.as_str().as_bytes())
-}
-
-/// The key of a subject's epoch, and the owner of its grants.
-pub(crate) fn subject_digest(subject: &Subject) -> Digest {
-    Digest::of("subject", subject.as_str().as_bytes())
-}
-
-/// The key of what an owner has approved for a client before.
-pub(crate) fn consent_digest(subject: &Subject, client_id: &ClientId) -> Digest {
-    // Neither holds a NUL, so no two pairs run together.
-    Digest::of("consent", format!("{subject}\0{client_id}").as_bytes())
-}
-
-/// The owner under which all clients are listed.
-pub(crate) fn all_clients() -> Owner {
-    Digest::of("owner", b"clients")
-}
-
-impl Stored for Client {
-    const KIND: Kind = Kind::Client;
-    type Form = ClientRecord;
-
-    fn expires_at(&self) -> Timestamp {
-        self.expires_at
-    }
-
-    fn owners(&self) -> Vec<Owner> {
-        vec![all_clients()]
-    }
-
-    fn announce(&self) -> bool {
-        true // rare, and what a cached answer rests on
-    }
-}
-
-impl Stored for ClientDedupe {
-    const KIND: Kind = Kind::ClientDedupe;
-    type Form = Self;
-
-    fn expires_at(&self) -> Timestamp {
-        self.expires_at
-    }
-}
-
-impl Stored for Grant {
-    const KIND: Kind = Kind::Grant;
-    type Form = Self;
-
-    fn expires_at(&self) -> Timestamp {
-        self.expires_at
-    }
-
-    fn owners(&self) -> Vec<Owner> {
-        vec![
-            subject_digest(&self.approved.subject),
-            client_digest(&self.client_id),
-        ]
-    }
-
-    fn announce(&self) -> bool {
-        self.revoked
-    }
-}
-
-impl Stored for Code {
-    const KIND: Kind = Kind::Code;
-    type Form = Self;
-
-    fn expires_at(&self) -> Timestamp {
-        self.expires_at.saturating_add(REMEMBERED)
-    }
-}
-
-impl Stored for Device {
-    const KIND: Kind = Kind::Device;
-    type Form = Self;
-
-    fn expires_at(&self) -> Timestamp {
-        self.expires_at.saturating_add(REMEMBERED)
-    }
-}
-
-impl Stored for UserCode {
-    const KIND: Kind = Kind::UserCode;
-    type Form = Self;
-
-    fn expires_at(&self) -> Timestamp {
-        // As long as its device code is kept: a code is not shown to somebody else while the first device may still ask.
-        self.expires_at.saturating_add(REMEMBERED)
-    }
-}
-
-impl Stored for AccessToken {
-    const KIND: Kind = Kind::AccessToken;
-    type Form = Self;
-
-    fn expires_at(&self) -> Timestamp {
-        self.expires_at
-    }
-}
-
-impl Stored for Consent {
-    const KIND: Kind = Kind::Consent;
-    type Form = Self;
-
-    fn expires_at(&self) -> Timestamp {
-        Timestamp::MAX
-    }
-}
-
-impl Stored for Interaction {
-    const KIND: Kind = Kind::Interaction;
-    type Form = Self;
-
-    fn expires_at(&self) -> Timestamp {
-        self.expires_at
-    }
-}
-
-impl Stored for SubjectEpoch {
-    const KIND: Kind = Kind::SubjectEpoch;
-    type Form = Self;
-
-    fn expires_at(&self) -> Timestamp {
-        Timestamp::MAX
-    }
-
-    fn announce(&self) -> bool {
-        true
-    }
-}
-
-impl Stored for ServerKey {
-    const KIND: Kind = Kind::ServerKey;
-    type Form = Self;
-
-    fn expires_at(&self) -> Timestamp {
-        Timestamp::MAX
-    }
-}
-
-#[cfg(feature = "jwt")]
-impl Stored for KeyRing {
-    const KIND: Kind = Kind::KeyRing;
-    type Form = Self;
-
-    fn expires_at(&self) -> Timestamp {
-        Timestamp::MAX
-    }
-
-    fn announce(&self) -> bool {
-        true // other nodes are to know a new key before it is used, and at once when one is taken away
-    }
-}
-
-#[cfg(feature = "jwt")]
-impl Stored for RevokedJwt {
-    const KIND: Kind = Kind::RevokedJwt;
-    type Form = Self;
-
-    fn expires_at(&self) -> Timestamp {
-        self.expires_at
-    }
-
-    fn announce(&self) -> bool {
-        true
-    }
 }
 
 #[cfg(test)]
@@ -519,7 +318,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(found.record.epoch, 3);
-        let again = write(found.record, &found.stands).unwrap();
+        let again = write(&found.record, &found.stands).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&again.value).unwrap();
         assert_eq!(
             json,
@@ -555,7 +354,7 @@ mod tests {
     #[test]
     fn a_client_reads_what_it_writes() {
         let client = Client::public("c1".parse().unwrap()).name("é \"x\"");
-        let record = write(client.clone(), &[]).unwrap();
+        let record = write(&client, &[]).unwrap();
         assert!(record.value.starts_with(PREFIX));
         let back = read::<Client>(&record, Version::new(1)).unwrap();
         assert_eq!(format!("{:?}", back.record), format!("{client:?}"));

@@ -235,9 +235,16 @@ pub(crate) struct SubjectEpoch {
 }
 
 /// How a [`Client`] is kept. The type that hosts see has no form of its own, so that no digest of a secret gets into their JSON.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct ClientRecord(#[serde(with = "ClientMembers")] pub(crate) Client);
+
+/// The same, to be written.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(crate) struct WrittenClient<'a>(
+    #[serde(serialize_with = "ClientMembers::serialize")] &'a Client,
+);
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Client")]
@@ -258,8 +265,8 @@ struct ClientMembers {
     metadata: Map<String, Value>,
 }
 
-impl From<Client> for ClientRecord {
-    fn from(client: Client) -> Self {
+impl<'a> From<&'a Client> for WrittenClient<'a> {
+    fn from(client: &'a Client) -> Self {
         Self(client)
     }
 }
