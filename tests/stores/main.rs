@@ -5,5 +5,12 @@ mod commits;
 mod conformance;
 mod file;
 mod processes;
+#[cfg(all(unix, feature = "redis"))]
+mod redis;
+#[cfg(all(unix, feature = "redis"))]
+mod redis_conformance;
+#[cfg(all(unix, feature = "redis"))]
+#[path = "../support/redis.rs"]
+mod redis_server;
 mod support;
 mod wrong;
