@@ -12,5 +12,7 @@ mod redis_conformance;
 #[cfg(all(unix, feature = "redis"))]
 #[path = "../support/redis.rs"]
 mod redis_server;
+#[cfg(all(unix, feature = "redis"))]
+mod redis_servers;
 mod support;
 mod wrong;

@@ -10,7 +10,8 @@ use tower_oauth::store::{
 };
 use tower_oauth::types::Timestamp;
 
-use crate::redis_server::{self as server, Cluster};
+use crate::redis_server as server;
+use crate::redis_servers::{Cluster, available};
 
 /// Where stores come from: each has a prefix of its own, and is the same again by it.
 struct Redis {
@@ -47,7 +48,7 @@ impl Stores for Redis {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_redis_store_passes_the_suite() {
-    let Some(()) = server::available() else {
+    let Some(()) = available() else {
         return;
     };
     conformance::run(&Redis::new(RedisStore::builder(server::shared()))).await;
@@ -55,7 +56,7 @@ async fn the_redis_store_passes_the_suite() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_redis_store_passes_the_suite_on_a_cluster() {
-    let Some(()) = server::available() else {
+    let Some(()) = available() else {
         return;
     };
     let cluster = Cluster::start();
@@ -141,7 +142,7 @@ impl Stores for ManyNodes {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_over_one_redis_pass_the_suite() {
-    let Some(()) = server::available() else {
+    let Some(()) = available() else {
         return;
     };
     conformance::run(&ManyNodes(Redis::new(
