@@ -99,6 +99,11 @@ impl Hooked {
         }
     }
 
+    /// Whether what has expired is forgotten by a purge, and not by the database itself.
+    pub(crate) fn purge_forgets(&self) -> bool {
+        !matches!(self.data, Data::Redis(_))
+    }
+
     /// The same data, and nothing that stands in the way: as another process would open it.
     pub(crate) fn revived(&self) -> Self {
         Self::over(self.data.clone())

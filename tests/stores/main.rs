@@ -10,6 +10,8 @@ mod redis;
 #[cfg(all(unix, feature = "redis"))]
 mod redis_conformance;
 #[cfg(all(unix, feature = "redis"))]
+mod redis_proxy;
+#[cfg(all(unix, feature = "redis"))]
 #[path = "../support/redis.rs"]
 mod redis_server;
 #[cfg(all(unix, feature = "redis"))]

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -69,7 +70,7 @@ impl Own {
     pub(crate) fn start_again(&mut self) {
         let arguments: Vec<_> = self.arguments.iter().map(String::as_str).collect();
         self.server = Some(Server::start("", &arguments));
-        let socket = self.folder.path().join("redis.sock");
+        let socket = self.socket();
         await_answer(|| UnixStream::connect(&socket));
     }
 
@@ -81,7 +82,11 @@ impl Own {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("unix://{}/redis.sock", self.folder.path().display())
+        format!("unix://{}", self.socket().display())
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
     }
 }
 
