@@ -68,7 +68,7 @@ use crate::types::{Digest, Timestamp, random};
 ///
 /// # Access
 /// An ACL needs `+get +getrange +set +del +pttl +exists +time +publish +subscribe +zadd +zrem +zrangebylex +zremrangebylex +eval
-/// +evalsha +scan +ping +hello +client|setinfo`, in a cluster `+cluster|slots +asking`, on the keys `PREFIX:*` and the channel `PREFIX:dead`;
+/// +evalsha +scan +ping +hello`, in a cluster `+cluster|slots +asking`, on the keys `PREFIX:*` and the channel `PREFIX:dead`;
 /// `+config|get` lets it look. The crate is built without TLS: `rediss://` works as soon as the crate `redis` is also asked for with one of its
 /// TLS features (such as `tokio-rustls-comp`) in the same build.
 ///

@@ -18,7 +18,7 @@ pub(crate) struct Proxy {
 
 #[derive(Default)]
 struct State {
-    /// The answer to the next question with this word is lost, and the connection with it.
+    /// The answers to questions with this word are lost, and the connections with them.
     lose: Mutex<Option<String>>,
     /// How many questions with it have come.
     lost: AtomicU32,
@@ -26,7 +26,10 @@ struct State {
 
 impl Proxy {
     /// Answers go through `change`.
-    pub(crate) fn to(socket: PathBuf, change: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Self {
+    pub(crate) fn to(
+        socket: PathBuf,
+        change: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
         let port = listener.local_addr().expect("it is bound").port();
         let state = Arc::<State>::default();
@@ -48,6 +51,11 @@ impl Proxy {
         *self.state.lose.lock().unwrap() = Some(word.to_owned());
     }
 
+    pub(crate) fn lose_nothing(&self) {
+        *self.state.lose.lock().unwrap() = None;
+    }
+
+    /// How many answers were.
     pub(crate) fn lost(&self) -> u32 {
         self.state.lost.load(Ordering::SeqCst)
     }
