@@ -210,7 +210,8 @@ struct Journals(tempfile::TempDir);
 
 impl Journals {
     fn open(&self) -> custom_store::JournalStore {
-        custom_store::JournalStore::open(&self.0.path().join("journal")).unwrap()
+        let journal = self.0.path().join("journal");
+        custom_store::JournalStore::open(&journal).expect("nobody else has it open")
     }
 }
 

@@ -46,7 +46,8 @@ use crate::types::{Digest, Timestamp, random};
 ///
 /// Where that is not acceptable, PostgreSQL is the store of many machines.
 ///
-/// `maxmemory-policy` must be `noeviction`: any other takes records away when memory is short, those that revoke among them.
+/// `maxmemory-policy` must be `noeviction`: any other takes records away when memory is short, those that revoke among them. With it, writes
+/// fail while memory is short, and so do revocations, with 503.
 /// [`connect`](Self::connect) looks at these settings and warns (`tracing`, level `warn`) of each that loses data. A Redis that does not
 /// let it look, as hosted ones do not, is not warned of.
 ///
@@ -67,10 +68,10 @@ use crate::types::{Digest, Timestamp, random};
 /// Redis. The clocks of a cluster's nodes must agree to within half an hour.
 ///
 /// # Access
-/// An ACL needs `+get +getrange +set +del +pttl +exists +time +publish +subscribe +zadd +zrem +zrangebylex +zremrangebylex +eval
+/// An ACL needs `+get +getrange +set +del +pttl +time +publish +subscribe +zadd +zrem +zrangebylex +zremrangebylex +eval
 /// +evalsha +scan +ping +hello`, in a cluster `+cluster|slots +asking`, on the keys `PREFIX:*` and the channel `PREFIX:dead`;
-/// `+config|get` lets it look. The crate is built without TLS: `rediss://` works as soon as the crate `redis` is also asked for with one of its
-/// TLS features (such as `tokio-rustls-comp`) in the same build.
+/// `+config|get` lets it look. `rediss://` (TLS) is refused, unless the host's build switches on a TLS feature of the crate `redis`; that is
+/// not among what is tested here.
 ///
 /// ```no_run
 /// # async fn connect() -> Result<(), tower_oauth::store::RedisConnectError> {

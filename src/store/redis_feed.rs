@@ -89,7 +89,8 @@ impl Listener {
                     Some(push) if push.kind == PushKind::Message => match death_in(&push) {
                         Some((number, key)) if known.is_new(number) => self.feed.announce([key])?,
                         Some(_) => {}
-                        None => return Err(StoreError::new("something was published that is no death that is known here")),
+                        // Of a newer version of this crate, or of a stranger: what has died is not known.
+                        None => self.feed.lose()?,
                     },
                     Some(push) if push.kind == PushKind::Disconnection => {
                         return Err(StoreError::new("a connection has ended"));

@@ -41,7 +41,7 @@ pub(super) struct Link {
 
 enum Target {
     One(Client),
-    Cluster(ClusterClient),
+    Cluster(Box<ClusterClient>),
 }
 
 #[derive(Default)]
@@ -81,7 +81,7 @@ impl Link {
             .response_timeout(limit.saturating_mul(2))
             .tcp_settings(tcp_settings())
             .build()?;
-        Ok(Self::new(first, Target::Cluster(client), limit))
+        Ok(Self::new(first, Target::Cluster(Box::new(client)), limit))
     }
 
     fn new(first: ConnectionInfo, target: Target, limit: Duration) -> Self {
@@ -183,7 +183,7 @@ impl Link {
             if let Some((host, port)) = node.clone() {
                 info = info.set_addr(beside(self.first.addr(), host, port));
             }
-            let config = self.config().set_push_sender(tell);
+            let config = config().set_push_sender(tell);
             let mut connection = Client::open(info)?
                 .get_multiplexed_async_connection_with_config(&config)
                 .await?;
@@ -228,7 +228,7 @@ impl Link {
         let connection = match &self.target {
             Target::One(client) => Connection::One(
                 client
-                    .get_multiplexed_async_connection_with_config(&self.config())
+                    .get_multiplexed_async_connection_with_config(&config())
                     .await?,
             ),
             Target::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
@@ -250,13 +250,13 @@ impl Link {
             slot.connection = None;
         }
     }
+}
 
-    /// Without limits of its own: whoever asks has one.
-    fn config(&self) -> AsyncConnectionConfig {
-        AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-    }
+/// Without limits of its own: whoever asks has one.
+fn config() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None)
 }
 
 /// Asks, and goes where a cluster says that the key is.

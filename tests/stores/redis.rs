@@ -1,4 +1,9 @@
 //! What a Redis does to its store: it ends, stops to answer, forgets scripts, cuts connections, and says how it keeps its data.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -525,19 +530,24 @@ async fn connect_warns_of_a_redis_that_loses_data_and_is_silent_of_one_that_does
     assert!(!said.contains("WARN"), "{said}");
 }
 
+/// Makes a user who has the rights that the documentation names, and these.
+fn let_in(url: &str, prefix: &str, more: &str) {
+    let rights = "+get +getrange +set +del +pttl +time +publish +subscribe +zadd +zrem +zrangebylex +zremrangebylex \
+        +eval +evalsha +scan +ping +hello";
+    let places = [format!("~{prefix}:*"), format!("&{prefix}:dead")];
+    let mut words: Vec<&[u8]> = vec![b"ACL", b"SETUSER", b"oauth", b"on", b">secret", b"-@all"];
+    words.extend(places.iter().map(String::as_bytes));
+    let all = rights.split_whitespace().chain(more.split_whitespace());
+    words.extend(all.map(str::as_bytes));
+    say::<()>(&mut administrator(url), &words);
+}
+
 #[tokio::test]
 async fn a_user_with_the_rights_that_are_documented_can_do_everything() {
     let Some(()) = available() else { return };
     let prefix = server::prefix();
-    // What the documentation says that a user needs.
-    let rights = "+get +getrange +set +del +pttl +exists +time +publish +subscribe +zadd +zrem +zrangebylex +zremrangebylex \
-        +eval +evalsha +scan +ping +hello";
-    let places = [format!("~{prefix}:*"), format!("&{prefix}:dead")];
     let own = Own::start(&[]);
-    let mut words: Vec<&[u8]> = vec![b"ACL", b"SETUSER", b"oauth", b"on", b">secret", b"-@all"];
-    words.extend(places.iter().map(String::as_bytes));
-    words.extend(rights.split_whitespace().map(str::as_bytes));
-    say::<()>(&mut administrator(&own.url()), &words);
+    let_in(&own.url(), &prefix, "");
     let url = format!("{}?user=oauth&pass=secret", own.url());
     let builder = RedisStore::builder(url).prefix(&prefix);
     let (log, logging) = Log::begin();
@@ -633,7 +643,13 @@ async fn a_cluster_that_moves_a_slot_is_followed() {
 async fn a_cluster_tells_deaths_of_all_its_nodes_once() {
     let Some(()) = available() else { return };
     let cluster = Cluster::start();
-    let builder = RedisStore::cluster_builder(cluster.urls()).prefix(server::prefix());
+    let prefix = server::prefix();
+    for url in cluster.urls() {
+        let_in(&url, &prefix, "+cluster|slots +asking");
+    }
+    let urls = cluster.urls();
+    let urls = urls.iter().map(|url| url.replace("//", "//oauth:secret@"));
+    let builder = RedisStore::cluster_builder(urls).prefix(prefix);
     let [one, other] = [
         builder.clone().connect().await.unwrap(),
         builder.connect().await.unwrap(),

@@ -1,4 +1,9 @@
 //! The Redis store passes the suite: on one server, with several connections to it, and on a cluster.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -46,7 +46,14 @@ impl Own {
 
     fn new(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("there is room for a folder");
-        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let path = |name: &str| {
+            folder
+                .path()
+                .join(name)
+                .to_str()
+                .expect("its name is text")
+                .to_owned()
+        };
         let fixed = [
             ["--port", "0"],
             ["--unixsocket", &path("redis.sock")],
