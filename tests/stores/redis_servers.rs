@@ -4,14 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::redis_server::{self as redis, Server, await_answer};
-
-/// How long a cluster may take to form.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::redis_server::{self as redis, Server, await_answer, wait_until};
 
 /// `None` where it is to be skipped, which is said loudly.
 pub(crate) fn available() -> Option<()> {
@@ -78,7 +74,7 @@ impl Own {
         let arguments: Vec<_> = self.arguments.iter().map(String::as_str).collect();
         self.server = Some(Server::start("", &arguments));
         let socket = self.socket();
-        await_answer(|| UnixStream::connect(&socket));
+        await_answer(move || UnixStream::connect(&socket));
     }
 
     /// Sends it a signal: `STOP`, `CONT`.
@@ -122,7 +118,7 @@ impl Cluster {
                 ["--dir", own.to_str().expect("its name is text")],
             ];
             let server = Server::start("", fixed.as_flattened());
-            await_answer(|| TcpStream::connect(("127.0.0.1", port)));
+            await_answer(move || TcpStream::connect(("127.0.0.1", port)));
             nodes.push((port, server, bus));
         }
         let slots = [(0, 5460), (5461, 10922), (10923, 16383)];
@@ -134,11 +130,10 @@ impl Cluster {
                 assert_eq!(say(*port, &meet), "+OK");
             }
         }
-        let begun = Instant::now();
-        while !nodes.iter().all(|(port, ..)| knows_all(*port)) {
-            assert!(begun.elapsed() < PATIENCE, "the cluster does not form");
-            std::thread::yield_now();
-        }
+        let ports: Vec<_> = nodes.iter().map(|(port, ..)| *port).collect();
+        wait_until("the cluster has formed", move || {
+            ports.iter().all(|port| knows_all(*port))
+        });
         Self {
             nodes: nodes
                 .into_iter()

@@ -6,9 +6,10 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{OnceLock, mpsc};
+use std::thread;
+use std::time::Duration;
 
 /// How long a server may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -57,13 +58,13 @@ impl Drop for Server {
 pub(crate) fn program() -> Option<&'static str> {
     static PROGRAM: OnceLock<Option<&str>> = OnceLock::new();
     *PROGRAM.get_or_init(|| {
-        let named = ["redis-server", "valkey-server"].into_iter();
+        let mut named = ["redis-server", "valkey-server"].into_iter();
         let runs = |name: &&str| {
             let mut command = Command::new(name);
             command.arg("--version").stdout(Stdio::null());
             command.status().is_ok_and(|status| status.success())
         };
-        named.filter(runs).next()
+        named.find(runs)
     })
 }
 
@@ -91,8 +92,9 @@ pub(crate) fn shared() -> &'static str {
                 "",
             ];
             let server = Server::start(folder, &arguments);
-            await_answer(|| UnixStream::connect(&socket));
-            (format!("unix://{path}"), Some(server))
+            let url = format!("unix://{path}");
+            await_answer(move || UnixStream::connect(&socket));
+            (url, Some(server))
         }
     });
     url
@@ -108,25 +110,30 @@ pub(crate) fn prefix() -> String {
 }
 
 /// Waits until a server takes connections and has loaded its data.
-pub(crate) fn await_answer<S>(connect: impl Fn() -> std::io::Result<S>)
+pub(crate) fn await_answer<S>(connect: impl Fn() -> std::io::Result<S> + Send + 'static)
 where
     S: std::io::Read + std::io::Write,
 {
-    let begun = Instant::now();
-    loop {
+    wait_until("the server answers", move || {
         let asked = connect().and_then(|mut stream| {
             stream.write_all(b"PING\r\n")?;
             let mut answer = [0; 5];
             stream.read_exact(&mut answer)?;
             Ok(answer)
         });
-        if asked.is_ok_and(|answer| answer == *b"+PONG") {
-            return;
+        asked.is_ok_and(|answer| answer == *b"+PONG")
+    });
+}
+
+/// Waits until something is so, with patience.
+pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool + Send + 'static) {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        while !is_so() {
+            thread::yield_now();
         }
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "the server does not answer; is another Redis in the way?"
-        );
-        std::thread::yield_now();
-    }
+        tell.send(())
+    });
+    let waited = told.recv_timeout(PATIENCE);
+    waited.unwrap_or_else(|_| panic!("waited in vain until {what}"));
 }
