@@ -254,6 +254,7 @@ async fn the_custom_store_serves_and_keeps_its_tokens_when_it_is_killed() {
 
     let address = base.trim_start_matches("http://");
     let _program = Example::start("custom_store", &[address, journal]);
+    let http = reqwest::Client::new(); // the connections of the other have ended
     let request = http.get(format!("{base}/notes")).bearer_auth(token);
     let answer = request.send().await.unwrap().text().await.unwrap();
     assert_eq!(answer, "the notes of nightly\n");
