@@ -88,6 +88,7 @@
 //! | `server` | [`AuthorizationServer`], the store contract and [`MemoryStore`] | yes |
 //! | `resource` | [`ResourceServer`] and its layers | yes |
 //! | `sqlite` | `SqliteStore`, the embedded durable store | |
+//! | `redis` | `RedisStore`, for many machines and what may be lost: a Redis or Valkey that they share, or a cluster | |
 //! | `jwt` | JWT access tokens (RFC 9068), their keys and the JWK set | |
 //! | `introspection` | `Issuer::opaque`: tokens of other servers, which are asked about them (RFC 7662) | |
 //! | `jwks` | `Issuer::jwt`: JWT access tokens of other servers, checked with the keys that they publish (RFC 9068, RFC 8414) | |
@@ -183,5 +184,7 @@ pub use server::{
 };
 #[cfg(feature = "server")]
 pub use store::MemoryStore;
+#[cfg(feature = "redis")]
+pub use store::RedisStore;
 #[cfg(feature = "sqlite")]
 pub use store::SqliteStore;

@@ -1,13 +1,19 @@
 //! The examples that no other test starts: each serves, protects, and says what it is.
 
+#[path = "../examples/custom_store.rs"]
+#[expect(dead_code, reason = "its server is started as a process")]
+mod custom_store;
 #[path = "support/example.rs"]
 mod example;
 #[path = "support/raw_grpc.rs"]
 mod raw_grpc;
 
+use std::io::Write as _;
+
 use example::Example;
 use serde_json::Value;
 use tonic::Code;
+use tower_oauth::store::conformance;
 
 #[tokio::test]
 async fn each_example_serves_its_metadata_and_protects_its_notes() {
@@ -198,4 +204,67 @@ async fn the_service_of_grpc_takes_the_tokens_of_the_demo_and_refuses_in_its_own
         status.message(),
         "the access token cannot be checked at the moment"
     );
+}
+
+struct Journals(tempfile::TempDir);
+
+impl Journals {
+    fn open(&self) -> custom_store::JournalStore {
+        let journal = self.0.path().join("journal");
+        custom_store::JournalStore::open(&journal).expect("nobody else has it open")
+    }
+}
+
+impl conformance::Stores for Journals {
+    type Store = custom_store::JournalStore;
+
+    async fn fresh(&self) -> Self::Store {
+        // There is none before the first.
+        let _ = std::fs::remove_file(self.0.path().join("journal"));
+        self.open()
+    }
+
+    async fn reopen(&self, store: Self::Store) -> Option<Self::Store> {
+        drop(store);
+        Some(self.open())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_custom_store_passes_the_suite() {
+    conformance::run(&Journals(tempfile::tempdir().unwrap())).await;
+}
+
+#[tokio::test]
+async fn the_custom_store_serves_and_keeps_its_tokens_when_it_is_killed() {
+    let journals = Journals(tempfile::tempdir().unwrap());
+    let journal = journals.0.path().join("journal");
+    let journal = journal.to_str().unwrap();
+    let program = Example::start("custom_store", &["127.0.0.1:0", journal]);
+    let (base, http) = (program.base().to_owned(), reqwest::Client::new());
+    let form = [("grant_type", "client_credentials")];
+    let request = http.post(format!("{base}/auth/token")).form(&form);
+    let request = request.basic_auth("nightly", Some("s3cr3t"));
+    let answer: Value = request.send().await.unwrap().json().await.unwrap();
+    let token = answer["access_token"].as_str().unwrap();
+    drop(program);
+    // A write that was cut off.
+    let mut torn = std::fs::File::options().append(true).open(journal).unwrap();
+    torn.write_all(b"[\"access_token\",[1,2").unwrap();
+
+    let address = base.trim_start_matches("http://");
+    let _program = Example::start("custom_store", &[address, journal]);
+    let http = reqwest::Client::new(); // the connections of the other have ended
+    let request = http.get(format!("{base}/notes")).bearer_auth(token);
+    let answer = request.send().await.unwrap().text().await.unwrap();
+    assert_eq!(answer, "the notes of nightly\n");
+}
+
+#[test]
+fn the_custom_store_is_a_page_or_two() {
+    let text = include_str!("../examples/custom_store.rs");
+    let store = text.split("#[tokio::main]").next().unwrap();
+    let is_code = |line: &&str| !line.trim().is_empty() && !line.trim().starts_with("//");
+    let lines = store.lines().filter(is_code).count();
+    assert!((100..150).contains(&lines), "{lines} lines of code");
 }

@@ -1,4 +1,4 @@
-//! The feed of deaths for stores whose writers are all in this process.
+//! The feed of deaths, as this process has heard of them.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
@@ -19,9 +19,10 @@ pub(super) struct Feed {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Told {
-    Until(u64),
-    Closed,
+struct Told {
+    until: u64,
+    /// Whether anything is heard; while it is not, whoever waits gets an error.
+    open: bool,
 }
 
 impl Feed {
@@ -29,7 +30,10 @@ impl Feed {
     pub(super) fn starting_at(number: u64) -> Self {
         Self {
             dead: Mutex::default(),
-            last: watch::Sender::new(Told::Until(number)),
+            last: watch::Sender::new(Told {
+                until: number,
+                open: true,
+            }),
         }
     }
 
@@ -44,41 +48,57 @@ impl Feed {
             dead.push_back(key);
             told += 1;
         }
-        self.last.send_if_modified(|last| match last {
-            Told::Until(number) if told > 0 => {
-                *number += told;
-                true
-            }
-            Told::Until(_) | Told::Closed => false,
+        self.last.send_if_modified(|last| {
+            last.until = last.until.wrapping_add(told);
+            told > 0
         });
         Ok(())
     }
 
-    /// No more will be told: whoever waits, and whoever asks from now on, gets an error.
+    /// Nothing is heard any more: whoever waits, and whoever asks from now on, gets an error.
     #[cfg_attr(
-        not(feature = "sqlite"),
+        not(any(feature = "sqlite", feature = "redis")),
         expect(dead_code, reason = "the memory store has nobody who could go away")
     )]
     pub(super) fn close(&self) {
-        self.last.send_replace(Told::Closed);
+        self.last.send_modify(|last| last.open = false);
+    }
+
+    /// Some may have been missed: every cursor is told `Lost`. From now on deaths are heard.
+    #[cfg(feature = "redis")]
+    pub(super) fn lose(&self) -> Result<(), StoreError> {
+        let mut dead = self.lock()?;
+        dead.clear();
+        self.last.send_modify(|last| {
+            last.until = last.until.wrapping_add(1);
+            last.open = true;
+        });
+        Ok(())
+    }
+
+    /// Waits until deaths are heard.
+    #[cfg(feature = "redis")]
+    pub(super) async fn opened(&self) {
+        // It can fail only once the feed is gone.
+        let _ = self.last.subscribe().wait_for(|last| last.open).await;
     }
 
     /// Waits for what follows the cursor.
     pub(super) async fn changes(&self, after: Option<Cursor>) -> Result<Changes, StoreError> {
         let mut watching = self.last.subscribe();
         let known = after.map(Cursor::number);
-        let news = watching.wait_for(|last| match (*last, known) {
-            // A cursor of the future is one of another life of the store: nothing is known about what it has seen.
-            (Told::Until(number), Some(known)) => number != known,
-            (Told::Until(_), None) | (Told::Closed, _) => true,
-        });
-        let closed = || StoreError::new("the store is closed");
+        // A cursor of the future is one of another life of the store: nothing is known about what it has seen.
+        let news = watching.wait_for(|last| !last.open || Some(last.until) != known);
+        let closed = || {
+            StoreError::new("nothing is heard of deaths: the store is closed, or cannot be reached")
+        };
         drop(news.await.map_err(|_| closed())?);
 
         let dead = self.lock()?;
-        let Told::Until(last) = *self.last.borrow() else {
+        let Told { until: last, open } = *self.last.borrow();
+        if !open {
             return Err(closed());
-        };
+        }
         let next = Cursor::new(last);
         let missed = known
             .and_then(|known| last.checked_sub(known))

@@ -30,6 +30,18 @@ mod members;
 mod memory;
 mod observer;
 mod records;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+mod redis_durability;
+#[cfg(feature = "redis")]
+mod redis_feed;
+#[cfg(feature = "redis")]
+mod redis_link;
+#[cfg(feature = "redis")]
+mod redis_purge;
+#[cfg(feature = "redis")]
+mod redis_record;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "sqlite")]
@@ -39,6 +51,8 @@ pub(crate) use erased::DynStore;
 pub use memory::MemoryStore;
 pub(crate) use observer::{Observer, Step};
 pub(crate) use records::{Read, Records};
+#[cfg(feature = "redis")]
+pub use redis::{RedisConnectError, RedisStore, RedisStoreBuilder};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOpenError, SqliteStore};
 #[cfg(all(feature = "sqlite", feature = "testing"))]

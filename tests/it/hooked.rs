@@ -10,7 +10,9 @@ use tower_oauth::store::{
     Changes, Cursor, Insert, Key, Kind, Listing, Page, Record, Replace, Store, StoreError, Version,
 };
 use tower_oauth::types::Timestamp;
-use tower_oauth::{MemoryStore, SqliteStore};
+use tower_oauth::{MemoryStore, RedisStore, SqliteStore};
+
+use crate::support::redis;
 
 /// A store over shared data, of the kind that `TEST_STORE` names. Clones share the data and the hook.
 #[derive(Clone)]
@@ -28,6 +30,7 @@ enum Data {
         SqliteStore,
         #[expect(dead_code, reason = "it lives as long as the file")] Arc<TempDir>,
     ),
+    Redis(RedisStore),
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
@@ -73,6 +76,7 @@ impl Hooked {
     pub(crate) async fn open() -> Self {
         match std::env::var("TEST_STORE").as_deref() {
             Ok("sqlite") => Self::sqlite().await.0,
+            Ok("redis") => Self::over(Data::Redis(redis().await)),
             _ => Self::over(Data::Memory(Arc::default())),
         }
     }
@@ -93,6 +97,11 @@ impl Hooked {
             hook: Arc::default(),
             feeds: Arc::default(),
         }
+    }
+
+    /// Whether what has expired is forgotten by a purge, and not by the database itself.
+    pub(crate) fn purge_forgets(&self) -> bool {
+        !matches!(self.data, Data::Redis(_))
     }
 
     /// The same data, and nothing that stands in the way: as another process would open it.
@@ -150,6 +159,7 @@ impl Store for Hooked {
             match &self.data {
                 Data::Memory(store) => store.insert(key, record, now).await,
                 Data::Sqlite(store, _) => store.insert(key, record, now).await,
+                Data::Redis(store) => store.insert(key, record, now).await,
             }
         };
         self.around((Verb::Insert, Some(key.kind)), step).await
@@ -160,6 +170,7 @@ impl Store for Hooked {
             match &self.data {
                 Data::Memory(store) => store.get(key).await,
                 Data::Sqlite(store, _) => store.get(key).await,
+                Data::Redis(store) => store.get(key).await,
             }
         };
         self.around((Verb::Get, Some(key.kind)), step).await
@@ -175,6 +186,7 @@ impl Store for Hooked {
             match &self.data {
                 Data::Memory(store) => store.replace(key, read, record).await,
                 Data::Sqlite(store, _) => store.replace(key, read, record).await,
+                Data::Redis(store) => store.replace(key, read, record).await,
             }
         };
         self.around((Verb::Replace, Some(key.kind)), step).await
@@ -185,6 +197,7 @@ impl Store for Hooked {
             match &self.data {
                 Data::Memory(store) => store.remove(key).await,
                 Data::Sqlite(store, _) => store.remove(key).await,
+                Data::Redis(store) => store.remove(key).await,
             }
         };
         self.around((Verb::Remove, Some(key.kind)), step).await
@@ -195,6 +208,7 @@ impl Store for Hooked {
             match &self.data {
                 Data::Memory(store) => store.list(listing).await,
                 Data::Sqlite(store, _) => store.list(listing).await,
+                Data::Redis(store) => store.list(listing).await,
             }
         };
         self.around((Verb::List, Some(listing.kind)), step).await
@@ -205,6 +219,7 @@ impl Store for Hooked {
             match &self.data {
                 Data::Memory(store) => store.purge(now, limit).await,
                 Data::Sqlite(store, _) => store.purge(now, limit).await,
+                Data::Redis(store) => store.purge(now, limit).await,
             }
         };
         self.around((Verb::Purge, None), step).await
@@ -215,6 +230,7 @@ impl Store for Hooked {
             match &self.data {
                 Data::Memory(store) => store.changes(after).await,
                 Data::Sqlite(store, _) => store.changes(after).await,
+                Data::Redis(store) => store.changes(after).await,
             }
         };
         self.feeds.fetch_add(1, Ordering::SeqCst);

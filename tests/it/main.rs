@@ -78,6 +78,8 @@ mod races;
 #[path = "../support/raw_grpc.rs"]
 mod raw_grpc;
 mod redirect_uri;
+#[path = "../support/redis.rs"]
+mod redis_server;
 mod refresh;
 mod refused_request;
 mod register;

@@ -13,9 +13,9 @@ use tower_oauth::store::Store;
 use tower_oauth::types::{
     Client, GrantType, Introspects, ManualClock, Secret, SigningAlgorithm, Subject, Timestamp,
 };
-use tower_oauth::{AuthorizationServer, MemoryStore};
+use tower_oauth::{AuthorizationServer, MemoryStore, RedisStore};
 
-use super::watch;
+use super::{redis_server, watch};
 
 /// 2026-11-22T12:00:00Z
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_795_348_800);
@@ -182,12 +182,21 @@ pub(crate) fn builder() -> AuthorizationServerBuilder {
         })
 }
 
+/// A store in the Redis of the tests, with a prefix of its own.
+pub(crate) async fn redis() -> RedisStore {
+    let builder = RedisStore::builder(redis_server::shared());
+    let builder = builder.prefix(redis_server::prefix());
+    // The machine may be busy: nothing is slow here on purpose.
+    let builder = builder.time_limit(Duration::from_secs(20));
+    builder.connect().await.unwrap()
+}
+
 impl Harness {
     pub(crate) async fn new() -> Self {
         Self::with(|builder| builder).await
     }
 
-    /// A server with further settings, on the store that `TEST_STORE` names: `memory` (or nothing) or `sqlite`.
+    /// A server with further settings, on the store that `TEST_STORE` names: `memory` (or nothing), `sqlite` or `redis`.
     pub(crate) async fn with(
         more: impl FnOnce(AuthorizationServerBuilder) -> AuthorizationServerBuilder,
     ) -> Self {
@@ -213,8 +222,9 @@ impl Harness {
                     .unwrap();
                 (builder.store(store), Some(Arc::new(files)))
             }
+            Ok("redis") => (builder.store(redis().await), None),
             Ok("memory") | Err(_) => (builder.store(MemoryStore::new()), None),
-            Ok(other) => panic!("TEST_STORE={other} is not known: memory or sqlite"),
+            Ok(other) => panic!("TEST_STORE={other} is not known: memory, sqlite or redis"),
         };
         let oauth = more(builder.clock(clock.clone())).build().unwrap();
         let harness = Self {

@@ -5,5 +5,16 @@ mod commits;
 mod conformance;
 mod file;
 mod processes;
+#[cfg(all(unix, feature = "redis"))]
+mod redis;
+#[cfg(all(unix, feature = "redis"))]
+mod redis_conformance;
+#[cfg(all(unix, feature = "redis"))]
+mod redis_proxy;
+#[cfg(all(unix, feature = "redis"))]
+#[path = "../support/redis.rs"]
+mod redis_server;
+#[cfg(all(unix, feature = "redis"))]
+mod redis_servers;
 mod support;
 mod wrong;
