@@ -12,6 +12,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 use tokio::sync::Semaphore;
 
+use super::advice::Advice;
 use super::breaker::Breaker;
 use super::client_auth::Credentials;
 use super::endpoint::Endpoint;
@@ -33,6 +34,10 @@ const WAITING: usize = 16;
 /// The least and the most that is waited before the second attempt, in milliseconds: those whose first failed together should not try
 /// again together.
 const JITTER: (u64, u64) = (50, 250);
+
+/// The one reason that a setting takes away, and names.
+const NO_AUDIENCE: &str =
+    "the issuer does not say whom it is meant for (dangerous_assume_audience takes it)";
 
 /// How much an issuer is asked.
 pub(crate) struct Limits {
@@ -56,6 +61,7 @@ pub(crate) struct Introspection {
     breaker: Mutex<Breaker>,
     /// Whether the last answer said that our credentials are wrong.
     unwelcome: AtomicBool,
+    advice: Advice,
 }
 
 impl Introspection {
@@ -76,6 +82,7 @@ impl Introspection {
             calls: Semaphore::new(limits.calls),
             breaker: Mutex::default(),
             unwelcome: AtomicBool::new(false),
+            advice: Advice::default(),
         }
     }
 
@@ -197,9 +204,8 @@ impl Introspection {
             .audience
             .or_else(|| self.assumed_audience.clone().map(|assumed| vec![assumed]));
         let Some(audience) = audience else {
-            return Err(NotActive::because(
-                "the issuer does not say whom it is meant for (dangerous_assume_audience takes it)",
-            ));
+            self.advice.give(&self.issuer, NO_AUDIENCE, self.now());
+            return Err(NotActive::because(NO_AUDIENCE));
         };
         let mut facts = TokenFacts::builder(self.issuer.clone(), active.subject, active.expires_at)
             .scope(active.scope)

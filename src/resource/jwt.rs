@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::advice::Advice;
 use super::jwks::{KeySource, Known};
 use super::validator::{Facts, NotActive, TokenFacts, Unavailable, Validator};
 use crate::protocol::bearer::{BearerToken, OwnedToken};
-use crate::protocol::foreign_jwt::{ForeignClaims, ForeignToken, JwtRules};
+use crate::protocol::foreign_jwt::{ForeignClaims, ForeignToken, JwtRules, NEEDS_ACCEPT_TYP_JWT};
 use crate::protocol::jwk_set::NotSigned;
 use crate::types::{Clock, Timestamp, VerificationKey};
 
@@ -17,6 +18,7 @@ pub(crate) struct Jwts {
     pub(crate) clock: Arc<dyn Clock>,
     /// How long a token waits for keys.
     pub(crate) timeout: Duration,
+    pub(crate) advice: Advice,
 }
 
 /// A token that is right but for its key, which is not there, or may be another one by now under the same name.
@@ -33,7 +35,12 @@ impl Jwts {
     fn look(&self, token: &str, known: Option<&Known>, now: Timestamp) -> Result<Facts, Lacking> {
         let token = match ForeignToken::parse(token, &self.rules, now) {
             Ok(token) => token,
-            Err(reason) => return Ok(Err(NotActive::because(reason))),
+            Err(reason) => {
+                if reason == NEEDS_ACCEPT_TYP_JWT {
+                    self.advice.give(&self.rules.issuer, reason, now);
+                }
+                return Ok(Err(NotActive::because(reason)));
+            }
         };
         let leeway = self.rules.leeway;
         let mut lacking = Lacking {

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::ConfigError;
+use super::advice::Advice;
 use super::http_client::{Http, HttpClient};
 use super::issuer::{Issuer, Surroundings, Tokens};
 use super::jwks::KeySource;
@@ -228,6 +229,7 @@ impl JwtIssuer {
             keys,
             clock,
             timeout: self.timeout,
+            advice: Advice::default(),
         })
     }
 

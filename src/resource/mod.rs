@@ -51,6 +51,8 @@
 //! carries no token.
 
 mod access_token;
+#[cfg(any(feature = "jwks", feature = "introspection"))]
+mod advice;
 #[cfg(feature = "introspection")]
 mod breaker;
 mod cache;
