@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
-use tokio::sync::Semaphore;
 
+use super::admission::Admission;
 use super::advice::Advice;
 use super::breaker::Breaker;
 use super::client_auth::Credentials;
@@ -27,9 +27,6 @@ const LONGEST: usize = 64 * 1024;
 
 /// No longer is it left alone because of a 429, whatever it asks for: a stranger's questions may have brought it about.
 const LONGEST_FOR_TOO_MANY: Duration = Duration::from_secs(30);
-
-/// So many may wait for each call that may be in flight.
-const WAITING: usize = 16;
 
 /// The least and the most that is waited before the second attempt, in milliseconds: those whose first failed together should not try
 /// again together.
@@ -55,9 +52,7 @@ pub(crate) struct Introspection {
     timeout: Duration,
     tolerance: Tolerance,
     assumed_audience: Option<Audience>,
-    /// Those who call and those who wait.
-    room: Semaphore,
-    calls: Semaphore,
+    admission: Admission,
     breaker: Mutex<Breaker>,
     /// Whether the last answer said that our credentials are wrong.
     unwelcome: AtomicBool,
@@ -78,8 +73,7 @@ impl Introspection {
             timeout: limits.timeout,
             tolerance: Tolerance::default(),
             assumed_audience: None,
-            room: Semaphore::new(limits.calls.saturating_mul(1 + WAITING)),
-            calls: Semaphore::new(limits.calls),
+            admission: Admission::new(limits.calls),
             breaker: Mutex::default(),
             unwelcome: AtomicBool::new(false),
             advice: Advice::default(),
@@ -108,12 +102,12 @@ impl Introspection {
         if self.breaker().blocks(self.now()) {
             return Err(left_alone());
         }
-        let Ok(_room) = self.room.try_acquire() else {
+        let Some(place) = self.admission.place(token) else {
             return Err(Unavailable::new("too many wait for the issuer already"));
         };
         let mut end = self.surroundings.clock.sleep(self.timeout);
         let _call = tokio::select! {
-            call = self.calls.acquire() => call.map_err(Unavailable::new)?,
+            call = place.turn() => call.map_err(Unavailable::new)?,
             () = &mut end => return Err(Unavailable::new("others waited for the issuer all the time")),
         };
         if !self.breaker().lets_through(self.now()) {
@@ -230,10 +224,12 @@ impl Validator for Introspection {
     }
 
     async fn validate(&self, token: OwnedToken, _: Timestamp) -> Result<Facts, Unavailable> {
-        Ok(match self.introspect(&token).await? {
+        let facts = match self.introspect(&token).await? {
             Introspected::Active(active) => self.facts(*active),
             Introspected::NotActive(reason) => Err(NotActive::because(reason)),
-        })
+        };
+        self.admission.learn(&token, facts.is_ok());
+        Ok(facts)
     }
 }
 

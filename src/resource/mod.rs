@@ -51,6 +51,8 @@
 //! carries no token.
 
 mod access_token;
+#[cfg(feature = "introspection")]
+mod admission;
 #[cfg(any(feature = "jwks", feature = "introspection"))]
 mod advice;
 #[cfg(feature = "introspection")]
