@@ -173,7 +173,7 @@ fn v35_an_issuer_is_https_or_on_this_machine() {
     }
 }
 
-// req: 9068-2.1-3, 8725-3.1-1
+// req: 9068-2.1-3, 8725-3.1-1, 8725-3.2-1
 #[tokio::test]
 async fn keys_of_the_settings_are_never_fetched_and_check_what_they_are_for() {
     let api = fixed(|issuer| issuer.keys(known()));
@@ -251,7 +251,7 @@ async fn what_a_token_says_is_what_a_handler_is_told() {
     assert_eq!(facts.claims().get("groups"), Some(&json!(["a"])));
 }
 
-// req: 9068-4-6, 9068-4-10, 9068-4-14
+// req: 9068-4-6, 9068-4-10, 9068-4-14, 8725-3.9-1
 #[tokio::test]
 async fn rfc9068_4_audience_and_times_are_judged_on_every_request() {
     let api = fixed(|issuer| issuer.keys(known()));
