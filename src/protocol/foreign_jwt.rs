@@ -131,13 +131,17 @@ impl<'a> ForeignToken<'a> {
     }
 }
 
+/// The one reason that a setting takes away, and names.
+pub(crate) const NEEDS_ACCEPT_TYP_JWT: Reason =
+    "typ is JWT or missing: only accept_typ_jwt lets that in";
+
 /// Whether a token says by itself to be an access token (RFC 9068 §2.1), or only may be one.
 fn is_explicit(typ: Option<&str>, accept_typ_jwt: bool) -> Result<bool, Reason> {
     match typ {
         Some(typ) if is_typ(typ, "at+jwt") => Ok(true),
         Some(typ) if !is_typ(typ, "JWT") => Err("of another typ"),
         _ if accept_typ_jwt => Ok(false),
-        _ => Err("typ is JWT or missing: only accept_typ_jwt lets that in"),
+        _ => Err(NEEDS_ACCEPT_TYP_JWT),
     }
 }
 
@@ -325,7 +329,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    use super::{ForeignClaims, ForeignToken, JwtRules, MOST_LEEWAY, Reason};
+    use super::{ForeignClaims, ForeignToken, JwtRules, MOST_LEEWAY, NEEDS_ACCEPT_TYP_JWT, Reason};
     use crate::protocol::jwk_set::{JwkSet, NotSigned};
     use crate::types::{JwsAlgorithm, Timestamp};
 
@@ -814,7 +818,7 @@ pub(super) mod tests {
         ] {
             assert!(of(typ.into()).is_ok(), "{typ}");
         }
-        let names_the_switch = "typ is JWT or missing: only accept_typ_jwt lets that in";
+        let names_the_switch = NEEDS_ACCEPT_TYP_JWT;
         for typ in ["JWT", "jwt", "application/jwt"] {
             assert_eq!(of(typ.into()).unwrap_err(), names_the_switch, "{typ}");
         }

@@ -10,8 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
-use tokio::sync::Semaphore;
 
+use super::admission::Admission;
+use super::advice::Advice;
 use super::breaker::Breaker;
 use super::client_auth::Credentials;
 use super::endpoint::Endpoint;
@@ -27,12 +28,13 @@ const LONGEST: usize = 64 * 1024;
 /// No longer is it left alone because of a 429, whatever it asks for: a stranger's questions may have brought it about.
 const LONGEST_FOR_TOO_MANY: Duration = Duration::from_secs(30);
 
-/// So many may wait for each call that may be in flight.
-const WAITING: usize = 16;
-
 /// The least and the most that is waited before the second attempt, in milliseconds: those whose first failed together should not try
 /// again together.
 const JITTER: (u64, u64) = (50, 250);
+
+/// The one reason that a setting takes away, and names.
+const NO_AUDIENCE: &str =
+    "the issuer does not say whom it is meant for (dangerous_assume_audience takes it)";
 
 /// How much an issuer is asked.
 pub(crate) struct Limits {
@@ -50,12 +52,11 @@ pub(crate) struct Introspection {
     timeout: Duration,
     tolerance: Tolerance,
     assumed_audience: Option<Audience>,
-    /// Those who call and those who wait.
-    room: Semaphore,
-    calls: Semaphore,
+    admission: Admission,
     breaker: Mutex<Breaker>,
     /// Whether the last answer said that our credentials are wrong.
     unwelcome: AtomicBool,
+    advice: Advice,
 }
 
 impl Introspection {
@@ -72,10 +73,10 @@ impl Introspection {
             timeout: limits.timeout,
             tolerance: Tolerance::default(),
             assumed_audience: None,
-            room: Semaphore::new(limits.calls.saturating_mul(1 + WAITING)),
-            calls: Semaphore::new(limits.calls),
+            admission: Admission::new(limits.calls),
             breaker: Mutex::default(),
             unwelcome: AtomicBool::new(false),
+            advice: Advice::default(),
         }
     }
 
@@ -101,12 +102,12 @@ impl Introspection {
         if self.breaker().blocks(self.now()) {
             return Err(left_alone());
         }
-        let Ok(_room) = self.room.try_acquire() else {
+        let Some(place) = self.admission.place(token) else {
             return Err(Unavailable::new("too many wait for the issuer already"));
         };
         let mut end = self.surroundings.clock.sleep(self.timeout);
         let _call = tokio::select! {
-            call = self.calls.acquire() => call.map_err(Unavailable::new)?,
+            call = place.turn() => call.map_err(Unavailable::new)?,
             () = &mut end => return Err(Unavailable::new("others waited for the issuer all the time")),
         };
         if !self.breaker().lets_through(self.now()) {
@@ -197,9 +198,8 @@ impl Introspection {
             .audience
             .or_else(|| self.assumed_audience.clone().map(|assumed| vec![assumed]));
         let Some(audience) = audience else {
-            return Err(NotActive::because(
-                "the issuer does not say whom it is meant for (dangerous_assume_audience takes it)",
-            ));
+            self.advice.give(&self.issuer, NO_AUDIENCE, self.now());
+            return Err(NotActive::because(NO_AUDIENCE));
         };
         let mut facts = TokenFacts::builder(self.issuer.clone(), active.subject, active.expires_at)
             .scope(active.scope)
@@ -224,10 +224,12 @@ impl Validator for Introspection {
     }
 
     async fn validate(&self, token: OwnedToken, _: Timestamp) -> Result<Facts, Unavailable> {
-        Ok(match self.introspect(&token).await? {
+        let facts = match self.introspect(&token).await? {
             Introspected::Active(active) => self.facts(*active),
             Introspected::NotActive(reason) => Err(NotActive::because(reason)),
-        })
+        };
+        self.admission.learn(&token, facts.is_ok());
+        Ok(facts)
     }
 }
 

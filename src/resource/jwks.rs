@@ -159,6 +159,11 @@ impl KeySource {
 }
 
 impl Known {
+    /// Which fetch has brought them.
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Whether it began after the question was asked.
     pub(crate) const fn answers(&self, question: Question) -> bool {
         self.number > question.0

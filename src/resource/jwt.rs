@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::advice::Advice;
 use super::jwks::{KeySource, Known};
 use super::validator::{Facts, NotActive, TokenFacts, Unavailable, Validator};
 use crate::protocol::bearer::{BearerToken, OwnedToken};
-use crate::protocol::foreign_jwt::{ForeignClaims, ForeignToken, JwtRules};
+use crate::protocol::foreign_jwt::{ForeignClaims, ForeignToken, JwtRules, NEEDS_ACCEPT_TYP_JWT};
 use crate::protocol::jwk_set::NotSigned;
 use crate::types::{Clock, Timestamp, VerificationKey};
 
@@ -17,11 +18,14 @@ pub(crate) struct Jwts {
     pub(crate) clock: Arc<dyn Clock>,
     /// How long a token waits for keys.
     pub(crate) timeout: Duration,
+    pub(crate) advice: Advice,
 }
 
-/// A token that is right but for its key, which is not there.
+/// A token that is right but for its key, which is not there, or may be another one by now under the same name.
 struct Lacking {
     kid: String,
+    /// What it is by the keys that are there, should there be no others.
+    refused: NotActive,
     /// It was signed no later than this, as far as its issuer says.
     signed_before: Option<Timestamp>,
 }
@@ -31,10 +35,16 @@ impl Jwts {
     fn look(&self, token: &str, known: Option<&Known>, now: Timestamp) -> Result<Facts, Lacking> {
         let token = match ForeignToken::parse(token, &self.rules, now) {
             Ok(token) => token,
-            Err(reason) => return Ok(Err(NotActive::because(reason))),
+            Err(reason) => {
+                if reason == NEEDS_ACCEPT_TYP_JWT {
+                    self.advice.give(&self.rules.issuer, reason, now);
+                }
+                return Ok(Err(NotActive::because(reason)));
+            }
         };
         let leeway = self.rules.leeway;
-        let lacking = Lacking {
+        let mut lacking = Lacking {
+            refused: UNKNOWN,
             kid: token.kid().unwrap_or_default().to_owned(),
             signed_before: token.issued_at().map(|iat| iat.saturating_add(leeway)),
         };
@@ -43,8 +53,15 @@ impl Jwts {
         };
         match token.verify(&known.set) {
             Ok((claims, key)) => Ok(Ok(Arc::new(self.facts(claims, &key)))),
-            Err(NotSigned::Wrong) => Ok(Err(NotActive::after_work("the signature is wrong"))),
             Err(NotSigned::Unknown) => Err(lacking),
+            Err(NotSigned::Wrong) => {
+                lacking.refused = NotActive::after_work("the signature is wrong");
+                // Some issuers make a new key under the old name.
+                match lacking.signed_before {
+                    Some(before) if known.are_newer_than(before) => Ok(Err(lacking.refused)),
+                    _ => Err(lacking),
+                }
+            }
         }
     }
 
@@ -76,7 +93,7 @@ impl Jwts {
         let known = known.filter(|known| !known.set.keys().is_empty());
         let known = known.ok_or_else(|| Unavailable::new("there are no keys of the issuer"))?;
         match lacking.signed_before {
-            Some(before) if known.are_newer_than(before) => Ok(Err(UNKNOWN)),
+            Some(before) if known.are_newer_than(before) => Ok(Err(lacking.refused)),
             _ => Err(Unavailable::new("its key may be newer than those here")),
         }
     }
@@ -92,7 +109,7 @@ impl Validator for Jwts {
             Err(lacking) => {
                 let before = lacking.signed_before;
                 let is_missing = self.keys.is_missing(&lacking.kid, before, now);
-                is_missing.then_some(Err(UNKNOWN))
+                is_missing.then_some(Err(lacking.refused))
             }
         }
     }
@@ -106,7 +123,7 @@ impl Validator for Jwts {
         let question = self.keys.question();
         let mut enough = self.clock.sleep(self.timeout);
         loop {
-            {
+            let (lacking, seen) = {
                 let known = self.keys.known();
                 let known = known.as_deref();
                 let lacking = match self.look(token.expose(), known, self.clock.now()) {
@@ -121,9 +138,10 @@ impl Validator for Jwts {
                         return Self::decide(&lacking, Some(known));
                     }
                     self.keys.remember_missing(&lacking.kid, known);
-                    return Ok(Err(UNKNOWN));
+                    return Ok(Err(lacking.refused));
                 }
-            }
+                (lacking, known.map(Known::number))
+            };
             let have_come = tokio::select! {
                 have_come = self.keys.next() => have_come,
                 () = &mut enough => false,
@@ -131,6 +149,9 @@ impl Validator for Jwts {
             if !have_come {
                 let known = self.keys.known();
                 let known = known.as_deref();
+                if known.map(Known::number) == seen {
+                    return Self::decide(&lacking, known); // what costs a signature is not done again
+                }
                 return match self.look(token.expose(), known, self.clock.now()) {
                     Ok(facts) => Ok(facts),
                     Err(lacking) => Self::decide(&lacking, known),

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::ConfigError;
+use super::advice::Advice;
 use super::http_client::{Http, HttpClient};
 use super::issuer::{Issuer, Surroundings, Tokens};
 use super::jwks::KeySource;
@@ -44,14 +45,14 @@ impl Issuer {
 /// Settings of an issuer of JWT access tokens; see [`Issuer::jwt`].
 ///
 /// Its keys are found by its metadata (RFC 8414, or else OpenID Connect Discovery), fetched in the background from the first request
-/// on, and fetched again before they are stale, or when a token names one that is not there; strangers with made-up keys cannot bring
-/// that about more than once in ten seconds. Old keys stay while the issuer cannot be reached, at most a day longer than they were
-/// fresh; a key that the issuer has removed ends the tokens it has signed.
+/// on, and fetched again before they are stale, or when a token names one that is not there, or one that has not signed it and may be
+/// another by now; strangers cannot bring that about more than once in ten seconds. Old keys stay while the issuer cannot be reached,
+/// at most a day longer than they were fresh; a key that the issuer has removed ends the tokens it has signed.
 ///
 /// | the token | and the request gets |
 /// |---|---|
 /// | is by the rules of RFC 9068 §4, and signed by a key of the issuer | through |
-/// | is not, or is signed by a key that the issuer has not got | 401 `invalid_token` |
+/// | is not, or is signed by no key of the issuer | 401 `invalid_token` |
 /// | may be signed by a key that could not be fetched | 503: nobody can say |
 ///
 /// So a program starts while its issuer is down, and recovers by itself. Fetching needs a Tokio runtime, `build()` none.
@@ -228,6 +229,7 @@ impl JwtIssuer {
             keys,
             clock,
             timeout: self.timeout,
+            advice: Advice::default(),
         })
     }
 

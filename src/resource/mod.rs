@@ -52,6 +52,10 @@
 
 mod access_token;
 #[cfg(feature = "introspection")]
+mod admission;
+#[cfg(any(feature = "jwks", feature = "introspection"))]
+mod advice;
+#[cfg(feature = "introspection")]
 mod breaker;
 mod cache;
 mod check;
@@ -102,6 +106,7 @@ mod validator;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, Response};
@@ -255,10 +260,12 @@ impl ResourceServer {
     /// Refuses these tokens of this issuer from now on: the place for revocations that are pushed to this service, by a webhook, a queue or
     /// the feed of a database. It counts at the next request.
     ///
-    /// A single token (`This`, `Jti`) is dead for good; of a subject, a client or an issuer, the tokens are that were issued up to this second,
-    /// by what their issuer says (`iat`). An [`AccessToken`] of one of them that is in use somewhere says so by
-    /// [`is_live`](AccessToken::is_live), if the token is still known here.
-    /// It is held in this process, for [`revocations_kept`](ResourceServerBuilder::revocations_kept).
+    /// A single token (`This`, `Jti`) is dead for good; of a subject, a client or an issuer, the tokens are that may have been issued by now.
+    /// Their issuer says when they were (`iat`), and its clock may be ahead of ours: by 30 seconds, or by its leeway if that is more. So what
+    /// is issued within that time after the revocation is refused as well.
+    ///
+    /// An [`AccessToken`] of one of them that is in use somewhere says so by [`is_live`](AccessToken::is_live), if the token is still known
+    /// here. It is held in this process, for [`revocations_kept`](ResourceServerBuilder::revocations_kept).
     ///
     /// # Errors
     /// [`TooManyRevocations`] if 100,000 are held already; what is cached is forgotten all the same.
@@ -274,7 +281,8 @@ impl ResourceServer {
         };
         let (remembered, now) = (self.remembered(which), self.0.clock.now());
         let revocations = &self.0.revocations;
-        let held = revocations.revoke(issuer.clone(), remembered.clone(), now);
+        let leeway = self.leeway_of(issuer);
+        let held = revocations.revoke((issuer.clone(), remembered.clone()), leeway, now);
         revocations.invalidate(remembered);
         self.end(which, |known| {
             if known.trusted.url == *issuer {
@@ -285,6 +293,13 @@ impl ResourceServer {
             }
         });
         held
+    }
+
+    /// By how much the clock of this issuer may differ from ours.
+    fn leeway_of(&self, issuer: &IssuerUrl) -> Duration {
+        let issuers = self.0.issuers.load();
+        let source = issuers.sources.iter().find(|source| source.url() == issuer);
+        source.map_or(Duration::ZERO, |source| source.trusted.leeway)
     }
 
     fn remembered(&self, which: &WhichTokens) -> Which {

@@ -121,6 +121,7 @@ impl OpaqueIssuer {
     }
 
     /// How many requests it is sent at once. Default: 64, at most 4,096. Sixteen times as many may wait; more are answered 503 at once.
+    /// Of both, a quarter (rounded down) is kept for tokens that were good when it was last asked about them, so that strangers' do not hold them up.
     pub fn calls_in_flight(mut self, calls: usize) -> Self {
         self.calls_in_flight = calls;
         self

@@ -77,6 +77,9 @@ impl Which {
 /// How many of the last invalidations are remembered, for checks that were under way.
 const REMEMBERED: usize = 1024;
 
+/// By how much the clock of an issuer may be ahead of ours at least: a token that is there when its subject is revoked may be dated later.
+const LEEWAY: Duration = Duration::from_secs(30);
+
 /// How many revocations are held against tokens at once.
 const HELD: usize = 100_000;
 
@@ -92,7 +95,7 @@ pub(crate) struct Revocations {
 struct State {
     /// The last that were said, with their numbers.
     last: VecDeque<(u64, Which)>,
-    /// By issuer and tokens: when it was said, and until when it is held.
+    /// By issuer and tokens: up to when they were issued, by their issuer's clock, and until when it is held.
     revoked: HashMap<(IssuerUrl, Which), (Timestamp, Timestamp)>,
 }
 
@@ -121,11 +124,12 @@ impl Revocations {
         state.last.push_back((number, which));
     }
 
-    /// Says that these tokens, as far as they were issued by now, are dead. `Err` gives back what there is no room for.
+    /// Says that these tokens, as far as they may have been issued by now, are dead. `leeway` is how far clocks may be apart for tokens of
+    /// this issuer.
     pub(crate) fn revoke(
         &self,
-        issuer: IssuerUrl,
-        which: Which,
+        (issuer, which): (IssuerUrl, Which),
+        leeway: Duration,
         now: Timestamp,
     ) -> Result<(), TooManyRevocations> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
@@ -136,7 +140,8 @@ impl Revocations {
             return Err(TooManyRevocations);
         }
         let until = now.saturating_add(self.kept);
-        state.revoked.insert((issuer, which), (now, until));
+        let issued_up_to = now.saturating_add(leeway.max(LEEWAY));
+        state.revoked.insert((issuer, which), (issued_up_to, until));
         self.held.store(state.revoked.len(), Ordering::Release);
         Ok(())
     }
@@ -178,9 +183,9 @@ impl Revocations {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let is_held = |which: Which, by_time: bool| {
             let key = (facts.issuer.clone(), which);
-            state.revoked.get(&key).is_some_and(|(said, until)| {
-                let issued = facts.issued_at.unwrap_or(*said);
-                now < *until && (!by_time || issued <= *said)
+            state.revoked.get(&key).is_some_and(|(up_to, until)| {
+                let issued = facts.issued_at.unwrap_or(*up_to);
+                now < *until && (!by_time || issued <= *up_to)
             })
         };
         is_held(Which::This(token()), false)

@@ -134,14 +134,16 @@ impl IdpToken {
         self
     }
 
-    /// Bad: it names the issuer's key, and another one has signed it. As an opaque token: one that the issuer does not know.
+    /// Bad: it names the issuer's key, and another one has signed it, a minute ago: what is newer than the keys that a resource server has
+    /// fetched may be signed by a new key of the same name, and after three such tokens it answers 503. As an opaque token: one that the
+    /// issuer does not know.
     pub fn wrong_signature(mut self) -> Self {
         self.signature = Signature::Wrong;
         self
     }
 
-    /// Bad: it names a key that the issuer does not publish, which has signed it, a minute ago: a resource server cannot tell a key that is
-    /// not there from one that is newer than what it has fetched, and asks three times before it answers 503. As an opaque token: one that the issuer does not know.
+    /// Bad: it names a key that the issuer does not publish, which has signed it, a minute ago, as with
+    /// [`wrong_signature`](Self::wrong_signature). As an opaque token: one that the issuer does not know.
     pub fn unknown_key(mut self) -> Self {
         self.signature = Signature::Unknown;
         self
@@ -254,7 +256,7 @@ impl IdpToken {
             Timestamp::from_secs(moment.as_secs().saturating_sub(time.as_secs()))
         };
         match self.shift {
-            Shift::None if self.signature == Signature::Unknown => {
+            Shift::None if matches!(self.signature, Signature::Wrong | Signature::Unknown) => {
                 (before(now, MINUTE), None, after(now))
             }
             Shift::None => (now, None, after(now)),

@@ -10,7 +10,7 @@ use tower_oauth::resource::{
     BearerToken, ConfigError, Facts, Issuer, NotActive, OwnedToken, Refusal, ResourceServer,
     TokenFacts, TokenFactsBuilder, Unavailable, Validator, WhichTokens,
 };
-use tower_oauth::types::{ManualClock, Subject, Timestamp};
+use tower_oauth::types::{Clock as _, ManualClock, Subject, Timestamp};
 
 use crate::bearer::{API, AS, NOW, Table, ada};
 
@@ -148,12 +148,17 @@ async fn who_is_revoked_gets_new_tokens_and_a_revocation_is_held_as_long_as_the_
     let ada = WhichTokens::Subject(Subject::new("ada").unwrap());
     world.api.revoke(&issuer, &ada).unwrap();
     assert_eq!(world.taken().await, [false, true, true]);
-    let later = NOW.saturating_add(Duration::from_secs(1));
-    let _first = world
-        .first
-        .clone()
-        .with("slow-1-new", of(AS, "ada").issued_at(later));
-    assert!(world.api.authenticate("slow-1-new").await.is_ok());
+    // The issuer's clock may be half a minute ahead.
+    for (secs, is_new) in [(0, false), (1, false), (30, false), (31, true)] {
+        let issued = NOW.saturating_add(Duration::from_secs(secs));
+        let token = format!("slow-1-{secs}");
+        let _first = world
+            .first
+            .clone()
+            .with(&token, of(AS, "ada").issued_at(issued));
+        let taken = world.api.authenticate(&token).await.is_ok();
+        assert_eq!(taken, is_new, "{secs}");
+    }
 
     let clock = world.clock;
     let forgetful = ResourceServer::builder(API)
@@ -366,6 +371,33 @@ async fn a_jwt_that_its_signature_says_is_good_is_refused_once_it_is_revoked() {
         }
         assert!(api.authenticate(&eve).await.is_ok());
     }
+}
+
+#[tokio::test]
+async fn a_jwt_that_is_dated_as_late_as_its_issuers_clock_may_be_ahead_is_revoked_with_its_subject()
+{
+    use tower_oauth::testing::Idp;
+
+    let idp = Idp::new(AS, API);
+    let api = ResourceServer::builder(API)
+        .issuer(idp.issuer().leeway(Duration::from_secs(300)))
+        .clock(idp.clock())
+        .build()
+        .unwrap();
+    let dated = |secs: u64| {
+        let issued = idp.clock().now().as_secs() + secs;
+        idp.token("ada").claim("iat", issued).mint()
+    };
+    let (ahead, new) = (dated(300), dated(301));
+    assert!(api.authenticate(&ahead).await.is_ok());
+    let ada = WhichTokens::Subject(Subject::new("ada").unwrap());
+    api.revoke(&AS.parse().unwrap(), &ada).unwrap();
+    for _ in 0..2 {
+        let refused = api.authenticate(&ahead).await.unwrap_err();
+        assert_eq!(refused, Refusal::InvalidToken);
+    }
+    idp.clock().advance(Duration::from_secs(1));
+    assert!(api.authenticate(&new).await.is_ok());
 }
 
 /// The order of P-256, most significant byte first.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::task::JoinSet;
-use tower_oauth::resource::{AccessToken, Refusal};
+use tower_oauth::resource::{AccessToken, OpaqueIssuer, Refusal};
 use tower_oauth::{Issuer, ResourceServer};
 
 use crate::introspection_issuer::{
@@ -237,6 +237,51 @@ async fn v26_so_many_calls_are_in_flight_so_many_wait_and_the_rest_is_told_at_on
     assert_eq!(issuer.asked(), 34);
     issuer.always(active());
     assert!(api.check("one_more").await.is_ok(), "there is room again");
+}
+
+#[tokio::test]
+async fn v26_tokens_that_were_good_do_not_wait_behind_strangers() {
+    /// Whoever waits for strangers waits for ever.
+    async fn at_once<T>(check: impl Future<Output = T>) -> T {
+        let checked = tokio::time::timeout(Duration::from_secs(60), check);
+        checked.await.unwrap()
+    }
+
+    let issuer = Scripted::start().await;
+    let settings = |settings: OpaqueIssuer| {
+        settings
+            .calls_in_flight(4)
+            .cached_for(Duration::from_secs(1))
+    };
+    let api = Arc::new(issuer.api_with(settings));
+    issuer.always(active());
+    for token in ["good_1", "good_2", "once_good"] {
+        assert!(api.check(token).await.is_ok());
+    }
+    api.advance(1);
+    issuer.always(says(r#"{"active":false}"#));
+    assert!(api.check("once_good").await.is_err());
+    issuer.arrived(4).await;
+    // Strangers take all that they get: three calls, and sixteen places to wait for each.
+    issuer.always(held());
+    let mut strangers = JoinSet::new();
+    for number in 0..3 * 17 {
+        start(&mut strangers, &api, format!("stranger_{number}"));
+    }
+    issuer.arrived(3).await;
+    api.advance(1);
+    // What has died since is a stranger's again.
+    for stranger in ["one_more", "once_good"] {
+        let refused = at_once(api.check(stranger)).await.unwrap_err();
+        assert_eq!(refused, Refusal::Unavailable, "{stranger}");
+    }
+    for token in ["good_1", "good_2"] {
+        issuer.then(active());
+        assert!(at_once(api.check(token)).await.is_ok(), "{token}");
+    }
+    assert_eq!(issuer.asked(), 4 + 3 + 2, "no stranger had the fourth call");
+    issuer.let_go(3 * 17);
+    assert!(strangers.join_all().await.iter().all(Result::is_ok));
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use serde_json::json;
 use tower_oauth::types::EndpointUrl;
 
 use crate::publisher::{
-    Api, JWKS, Key, METADATA, OPENID, Publisher, Reply, answer, json_of, json_with, set,
+    Api, JWKS, Key, METADATA, OPENID, Publisher, Reply, answer, claims, header, json_of, json_with,
+    set,
 };
 
 /// Both documents say this, and a good token is shown.
@@ -214,4 +215,21 @@ async fn keys_whose_place_is_known_need_no_metadata() {
     );
     let api = publisher.api_with(|issuer| issuer.jwks_uri(publisher.jwks_uri()));
     assert!(api.is_good(&publisher.token(Key::Ec, "a")).await);
+}
+
+// req: 8414-6.1-2
+#[tokio::test]
+async fn rfc8414_6_1_metadata_is_asked_of_whom_a_certificate_proves_and_of_nobody_else() {
+    use tower_oauth::Issuer;
+    use tower_oauth::resource::HttpsClient;
+
+    let host = crate::introspection_tls::Tls::start().await;
+    let issuer = host.endpoint();
+    let token = Key::Ec.sign(&header(Key::Ec, "a"), &claims(&issuer, crate::support::NOW));
+    let trusting = HttpsClient::new().root_certificates(include_str!("keys/tls_ca.pem"));
+    for (client, is_asked) in [(HttpsClient::new(), false), (trusting.unwrap(), true)] {
+        let api = Api::of(|builder| builder.issuer(Issuer::jwt(&issuer).http_client(client)));
+        api.is_unavailable(&token).await; // it has no metadata to give
+        assert_eq!(host.read() > 0, is_asked);
+    }
 }

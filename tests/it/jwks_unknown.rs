@@ -36,7 +36,9 @@ async fn a_new_key_is_fetched_as_soon_as_a_token_names_it() {
     assert!(api.is_good(&publisher.token(Key::Ec2, "b")).await);
     assert_eq!(publisher.fetches(), 2);
     assert!(api.is_good(&token).await);
-    api.is_invalid(&publisher.token(Key::Ed, "b")).await; // that name is another key's
+    let before = Timestamp::from_secs(NOW.as_secs() - 31);
+    api.is_invalid(&publisher.token_of(Key::Ed, "b", before))
+        .await; // that name was another key's
     assert_eq!(publisher.fetches(), 2);
 }
 
@@ -246,6 +248,57 @@ async fn what_a_lacking_key_means_is_up_to_what_was_fetched_since_the_token() {
 }
 
 #[tokio::test]
+async fn v06_a_new_key_under_the_old_name_is_fetched_as_soon_as_it_signs() {
+    for key in [Key::Ec2, Key::Ed] {
+        let (publisher, api, old) = up().await;
+        publisher.publish(&[(key, "a")]);
+        api.advance(100);
+        let new = publisher.token_of(key, "a", api.now());
+        assert!(api.is_good(&new).await, "{key:?}");
+        assert_eq!(publisher.fetches(), 2);
+        api.is_invalid(&old).await;
+        // Those who only forge are told so, and use up what others do who make keys up.
+        let forged = publisher.token_of(Key::Rsa, "a", api.now());
+        for fetches in [3, 4] {
+            api.is_invalid(&forged).await;
+            assert!(publisher.fetches() <= fetches);
+        }
+        let mut refused = Vec::new();
+        for number in 0..20 {
+            let jti = json!({"jti": format!("t{number}")});
+            let claims = with(claims(&publisher.url(), api.now()), &jti);
+            let forged = Key::Rsa.sign(&header(Key::Rsa, "a"), &claims);
+            refused.push(api.check(&forged).await.unwrap_err());
+        }
+        assert_eq!(publisher.fetches(), 4);
+        assert_eq!(refused.last(), Some(&Refusal::Unavailable));
+        assert!(api.is_good(&new).await);
+        // As soon as there may be a fetch again, the next one comes through.
+        publisher.publish(&[(Key::Rsa, "a")]);
+        api.advance(10);
+        assert!(api.is_good(&forged).await);
+    }
+}
+
+#[tokio::test]
+async fn v06_a_wrong_signature_that_is_older_than_the_keys_asks_nobody() {
+    let (publisher, api, token) = up().await;
+    let before = |secs: u64| Timestamp::from_secs(NOW.as_secs() - secs);
+    for secs in 31..60 {
+        api.is_invalid(&publisher.token_of(Key::Ec2, "a", before(secs)))
+            .await;
+        api.is_invalid(&publisher.token_of(Key::Ed, "a", before(secs)))
+            .await;
+    }
+    assert_eq!(publisher.fetches(), 1);
+    publisher.reply(JWKS, Reply::HangsUp);
+    api.is_unavailable(&publisher.token_of(Key::Ec2, "a", before(30)))
+        .await;
+    assert_eq!(publisher.fetches(), 2);
+    assert!(api.is_good(&token).await);
+}
+
+#[tokio::test]
 async fn a_token_that_does_not_say_when_it_was_issued_is_never_told_too_much() {
     let publisher = Publisher::start().await;
     let api = publisher.api_with(|issuer| issuer.accept_typ_jwt());
@@ -340,6 +393,8 @@ async fn v04_where_a_token_says_its_key_is_nobody_looks() {
     let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let there = format!("http://{}/jwks", elsewhere.local_addr().unwrap());
     let (requests, jwk) = (publisher.paths(), Key::Ec2.jwk("a"));
+    // Older than the keys: what was signed later would be a reason to fetch them again.
+    let before = Timestamp::from_secs(NOW.as_secs() - 31);
     for more in [
         json!({"jwk": jwk}),
         json!({"jku": there}),
@@ -349,7 +404,7 @@ async fn v04_where_a_token_says_its_key_is_nobody_looks() {
         json!({"jwk": jwk, "kid": null}),
     ] {
         let forged = with(header(Key::Ec2, "a"), &more);
-        let forged = Key::Ec2.sign(&forged, &claims(&publisher.url(), NOW));
+        let forged = Key::Ec2.sign(&forged, &claims(&publisher.url(), before));
         api.is_invalid(&forged).await;
         // Beside a signature that is right they are read by nobody.
         let fine = with(header(Key::Ec, "a"), &with(more, &json!({"kid": "a"})));

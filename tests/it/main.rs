@@ -8,6 +8,7 @@
 
 mod absent;
 mod advertised;
+mod advised;
 mod assertions;
 mod authorization_errors;
 mod authorize;
