@@ -19,6 +19,8 @@ mod conformance_feed;
 #[cfg(feature = "testing")]
 mod conformance_lists;
 #[cfg(feature = "testing")]
+mod conformance_nodes;
+#[cfg(feature = "testing")]
 mod conformance_races;
 #[cfg(feature = "testing")]
 mod conformance_records;
