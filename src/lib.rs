@@ -183,5 +183,7 @@ pub use server::{
 };
 #[cfg(feature = "server")]
 pub use store::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use store::PostgresStore;
 #[cfg(feature = "sqlite")]
 pub use store::SqliteStore;

@@ -1,4 +1,4 @@
-//! The feed of deaths for stores whose writers are all in this process.
+//! The feed of deaths: what this process has heard of them, whoever has told it.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
@@ -14,14 +14,19 @@ const REMEMBERED: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Feed {
     dead: Mutex<VecDeque<Key>>,
-    /// The number of the last death, or that no more will be told.
+    /// The number of the last death, or that nothing is heard.
     last: watch::Sender<Told>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Told {
+    /// Nothing was heard yet: whoever asks waits for the beginning.
+    #[cfg(feature = "postgres")]
+    NotYet,
     Until(u64),
-    Closed,
+    Nothing {
+        because: &'static str,
+    },
 }
 
 impl Feed {
@@ -31,6 +36,31 @@ impl Feed {
             dead: Mutex::default(),
             last: watch::Sender::new(Told::Until(number)),
         }
+    }
+
+    /// A feed that has to [`begin`](Self::begin) before anything can be said.
+    #[cfg(feature = "postgres")]
+    pub(super) fn not_begun() -> Self {
+        Self {
+            dead: Mutex::default(),
+            last: watch::Sender::new(Told::NotYet),
+        }
+    }
+
+    /// Begins, or begins again where some may have been missed: everybody is told `Lost`. The number is that of no cursor of an
+    /// earlier life.
+    #[cfg(feature = "postgres")]
+    pub(super) fn begin(&self, number: u64) -> Result<(), StoreError> {
+        let mut dead = self.lock()?;
+        dead.clear();
+        self.last.send_modify(|last| {
+            let next = match last {
+                Told::Until(told) => number.max(told.saturating_add(1)),
+                Told::NotYet | Told::Nothing { .. } => number,
+            };
+            *last = Told::Until(next);
+        });
+        Ok(())
     }
 
     /// Tells everybody who waits. What has died must be dead already.
@@ -49,18 +79,18 @@ impl Feed {
                 *number += told;
                 true
             }
-            Told::Until(_) | Told::Closed => false,
+            _ => false,
         });
         Ok(())
     }
 
-    /// No more will be told: whoever waits, and whoever asks from now on, gets an error.
+    /// Nothing is heard any more: whoever waits, and whoever asks from now on, gets an error.
     #[cfg_attr(
-        not(feature = "sqlite"),
+        not(any(feature = "sqlite", feature = "postgres")),
         expect(dead_code, reason = "the memory store has nobody who could go away")
     )]
-    pub(super) fn close(&self) {
-        self.last.send_replace(Told::Closed);
+    pub(super) fn close(&self, because: &'static str) {
+        self.last.send_replace(Told::Nothing { because });
     }
 
     /// Waits for what follows the cursor.
@@ -70,14 +100,18 @@ impl Feed {
         let news = watching.wait_for(|last| match (*last, known) {
             // A cursor of the future is one of another life of the store: nothing is known about what it has seen.
             (Told::Until(number), Some(known)) => number != known,
-            (Told::Until(_), None) | (Told::Closed, _) => true,
+            (Told::Until(_), None) | (Told::Nothing { .. }, _) => true,
+            #[cfg(feature = "postgres")]
+            (Told::NotYet, _) => false,
         });
-        let closed = || StoreError::new("the store is closed");
-        drop(news.await.map_err(|_| closed())?);
+        drop(news.await.map_err(StoreError::new)?);
 
         let dead = self.lock()?;
-        let Told::Until(last) = *self.last.borrow() else {
-            return Err(closed());
+        let last = match *self.last.borrow() {
+            Told::Until(last) => last,
+            Told::Nothing { because } => return Err(StoreError::new(because)),
+            #[cfg(feature = "postgres")]
+            Told::NotYet => return Err(StoreError::new("the feed has not begun")),
         };
         let next = Cursor::new(last);
         let missed = known

@@ -31,6 +31,14 @@ mod feed;
 mod members;
 mod memory;
 mod observer;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "postgres")]
+mod postgres_listener;
+#[cfg(feature = "postgres")]
+mod postgres_open;
+#[cfg(feature = "postgres")]
+mod postgres_schema;
 mod records;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -39,6 +47,12 @@ mod sqlite_writer;
 pub(crate) use erased::DynStore;
 pub use memory::MemoryStore;
 pub(crate) use observer::{Observer, Step};
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresStore;
+#[cfg(feature = "postgres")]
+pub use postgres_open::{PostgresOpenError, PostgresStoreBuilder};
+#[cfg(feature = "postgres")]
+pub use postgres_schema::{InvalidPostgresName, PostgresName};
 pub(crate) use records::{
     Read, Records, Stored, all_clients, client_digest, consent_digest, subject_digest,
 };
