@@ -15,7 +15,7 @@ use tower_oauth::types::{
 };
 use tower_oauth::{AuthorizationServer, MemoryStore};
 
-use super::watch;
+use super::{postgres_server, watch};
 
 /// 2026-11-22T12:00:00Z
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_795_348_800);
@@ -187,7 +187,8 @@ impl Harness {
         Self::with(|builder| builder).await
     }
 
-    /// A server with further settings, on the store that `TEST_STORE` names: `memory` (or nothing) or `sqlite`.
+    /// A server with further settings, on the store that `TEST_STORE` names: `memory` (or nothing), `sqlite` or
+    /// `postgres`.
     pub(crate) async fn with(
         more: impl FnOnce(AuthorizationServerBuilder) -> AuthorizationServerBuilder,
     ) -> Self {
@@ -213,8 +214,12 @@ impl Harness {
                     .unwrap();
                 (builder.store(store), Some(Arc::new(files)))
             }
+            Ok("postgres") => {
+                let store = postgres_server::store().await;
+                (builder.store(store.expect("TEST_STORE names it")), None)
+            }
             Ok("memory") | Err(_) => (builder.store(MemoryStore::new()), None),
-            Ok(other) => panic!("TEST_STORE={other} is not known: memory or sqlite"),
+            Ok(other) => panic!("TEST_STORE={other} is not known: memory, sqlite or postgres"),
         };
         let oauth = more(builder.clock(clock.clone())).build().unwrap();
         let harness = Self {

@@ -49,7 +49,8 @@ async fn the_postgres_store_passes_the_suite() {
 #[tokio::test]
 async fn a_store_without_its_table_says_what_to_do() {
     let Some(url) = server::url() else { return };
-    let store = server::apart().connect(&url).await.unwrap();
+    let store = PostgresStore::builder().schema(schema());
+    let store = store.connect(&url).await.unwrap();
     let error = store.get(key(0)).await.unwrap_err();
     assert!(
         format!("{error:?}").contains("PostgresStore::migrate makes it"),

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs};
 
 use tower_oauth::PostgresStore;
-use tower_oauth::store::{PostgresName, PostgresStoreBuilder};
+use tower_oauth::store::PostgresName;
 
 const INSTALL: &str = "PostgreSQL is needed: install it (Debian: `apt-get install postgresql`), or name a database by \
                        TEST_POSTGRES_URL; TOWER_OAUTH_SKIP_SERVICES=1 leaves these tests out";
@@ -56,7 +56,7 @@ impl Server {
             folder: String::new(),
         };
         server.folder = server.line();
-        assert!(!server.folder.is_empty(), "PostgreSQL has not started");
+        server.order("start");
         Some(server)
     }
 
@@ -67,7 +67,8 @@ impl Server {
         )
     }
 
-    /// Sends each process of the server a signal, stops it, starts it; back when that is done.
+    /// Starts, stops or restarts the server, or stops each of its processes where it is (`pause`) until they are let `go`. Back when that
+    /// is done.
     pub(crate) fn order(&mut self, word: &str) {
         writeln!(self.orders, "{word}").expect("the shell lives");
         assert_eq!(self.line(), "done", "{word}");
@@ -102,9 +103,13 @@ pub(crate) fn url() -> Option<String> {
     shared.as_ref().map(|(_, url)| url.clone())
 }
 
-/// The settings of a store in a schema that no other test has.
-pub(crate) fn apart() -> PostgresStoreBuilder {
-    PostgresStore::builder().schema(schema())
+/// A store that shares nothing with those of other tests. `None` if tests with services are to be skipped.
+pub(crate) async fn store() -> Option<PostgresStore> {
+    let url = url()?;
+    let store = PostgresStore::builder().schema(schema()).connect(&url);
+    let store = store.await.expect("PostgreSQL answers");
+    store.migrate().await.expect("the schema is new");
+    Some(store)
 }
 
 pub(crate) fn schema() -> PostgresName {

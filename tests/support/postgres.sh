@@ -1,6 +1,6 @@
 # A PostgreSQL for one test process: `sh postgres.sh BIN [SETTING…]`, with BIN the folder of its programs.
 #
-# It says the folder of its socket when it is ready. Then it obeys a word a line (restart, stop, start, pause, go) and says `done`.
+# It says the folder of its socket. Then it obeys a word a line (start, stop, restart, pause, go) and says `done`.
 # When its input ends, however the test process has ended, it stops the server and takes everything away.
 bin=$1
 shift
@@ -20,18 +20,17 @@ end() {
 }
 trap end EXIT
 trap 'exit 1' HUP INT TERM
-"$bin/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --locale=C -N >"$folder/log" 2>&1 &&
-    ctl start -o "-k $folder $settings" || {
-    cat "$folder/log" >&2
-    exit 1
-}
+"$bin/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --locale=C -N >"$folder/log" 2>&1 || cat "$folder/log" >&2
 echo "$folder"
 while read -r word; do
     case $word in
-    restart) ctl restart -m fast -o "-k $folder $settings" ;;
-    stop) ctl stop -m fast ;;
     start) ctl start -o "-k $folder $settings" ;;
+    stop) ctl stop -m fast ;;
+    restart) ctl restart -m fast -o "-k $folder $settings" ;;
     pause) signal STOP ;;
     go) signal CONT ;;
-    esac && echo done || echo failed
+    esac && echo done || {
+        cat "$folder/log" >&2
+        exit 1
+    }
 done
