@@ -45,7 +45,7 @@ impl Listener {
         // Not of the store's pool: this connection is kept, and must not keep a request waiting.
         let pool = PgPoolOptions::new()
             .max_connections(1)
-            .connect_lazy_with((*self.options).clone());
+            .connect_lazy_with((*self.options).clone().application_name(&self.channel));
         let mut listener = self.in_time(PgListener::connect_with(&pool)).await?;
         listener.eager_reconnect(false); // it would be silent about what it has missed
         self.in_time(listener.listen(&self.channel)).await?;
