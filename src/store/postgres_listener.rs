@@ -119,14 +119,15 @@ mod tests {
         let expected = Key::new(Kind::UserCode, Digest::from_bytes(bytes));
         assert_eq!(key(&format!("user_code:{hex}")), Some(expected));
         let more = format!("user_code:{hex}0");
+        let less = "00ff".repeat(15);
         for payload in [
             "",
             ":",
             &hex,
             &more,
-            &format!("user_code:{}", &hex[1..]),
-            &format!("user_code:{}é", &hex[2..]),
-            &format!("user_code:{}gg", &hex[2..]),
+            &format!("user_code:{less}00f"),
+            &format!("user_code:{less}00é"),
+            &format!("user_code:{less}00+f"),
             &format!("a_kind_of_tomorrow:{hex}"),
         ] {
             assert_eq!(key(payload), None, "{payload}");
