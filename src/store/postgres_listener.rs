@@ -96,7 +96,9 @@ fn key(payload: &str) -> Option<Key> {
     let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == name)?;
     let mut digest = [0; 32];
     let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
-    if pairs.len() != digest.len() || !rest.is_empty() {
+    // A number may have a sign; a digest has none.
+    let is_hex = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if pairs.len() != digest.len() || !rest.is_empty() || !is_hex {
         return None;
     }
     for (byte, pair) in digest.iter_mut().zip(pairs) {
