@@ -22,7 +22,7 @@ struct Postgres {
 
 impl Postgres {
     async fn open(&self) -> PostgresStore {
-        let schema = self.schema.lock().unwrap().clone();
+        let schema = self.schema.lock().expect("no thread panics").clone();
         let store = PostgresStore::builder().schema(schema).connect(&self.url);
         store.await.expect("the server answers")
     }
@@ -32,7 +32,7 @@ impl Stores for Postgres {
     type Store = PostgresStore;
 
     async fn fresh(&self) -> PostgresStore {
-        *self.schema.lock().unwrap() = schema();
+        *self.schema.lock().expect("no thread panics") = schema();
         let store = self.open().await;
         store.migrate().await.expect("the schema is new");
         store
@@ -374,7 +374,10 @@ async fn sql(text: &str) {
 }
 
 async fn begun(store: &PostgresStore) -> Cursor {
-    match in_time(store.changes(None)).await.unwrap() {
+    match in_time(store.changes(None))
+        .await
+        .expect("the server answers")
+    {
         Changes::Lost { next } => next,
         told => panic!("{told:?}"),
     }
