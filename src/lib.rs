@@ -38,7 +38,8 @@
 //! ```
 //!
 //! With [`login`](server::AuthorizationServerBuilder::login) it asks people too: authorization code with PKCE, and devices.
-//! With [`store`](server::AuthorizationServerBuilder::store) it keeps what it has issued: in SQLite with feature `sqlite`.
+//! With [`store`](server::AuthorizationServerBuilder::store) it keeps what it has issued: in SQLite with feature `sqlite`,
+//! or in a PostgreSQL that many machines share with feature `postgres`.
 //!
 //! # Protect
 //!
@@ -88,6 +89,7 @@
 //! | `server` | [`AuthorizationServer`], the store contract and [`MemoryStore`] | yes |
 //! | `resource` | [`ResourceServer`] and its layers | yes |
 //! | `sqlite` | `SqliteStore`, the embedded durable store | |
+//! | `postgres` | `PostgresStore`, the durable store of many machines | |
 //! | `redis` | `RedisStore`, for many machines and what may be lost: a Redis or Valkey that they share, or a cluster | |
 //! | `jwt` | JWT access tokens (RFC 9068), their keys and the JWK set | |
 //! | `introspection` | `Issuer::opaque`: tokens of other servers, which are asked about them (RFC 7662) | |
@@ -184,6 +186,8 @@ pub use server::{
 };
 #[cfg(feature = "server")]
 pub use store::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use store::PostgresStore;
 #[cfg(feature = "redis")]
 pub use store::RedisStore;
 #[cfg(feature = "sqlite")]

@@ -27,8 +27,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::{
-    Store, conformance_feed as feed, conformance_lists as lists, conformance_races as races,
-    conformance_records as records, conformance_reopening as reopening,
+    Store, conformance_feed as feed, conformance_lists as lists, conformance_nodes as nodes,
+    conformance_races as races, conformance_records as records, conformance_reopening as reopening,
 };
 
 /// Where the suite gets stores from. The cases of one suite run one after another, each with a store of its own.
@@ -42,6 +42,13 @@ pub trait Stores: Send + Sync + 'static {
     /// Closes the last fresh store and opens its data again, as after the end of the process. `None` if it forgets everything
     /// by design.
     fn reopen(&self, store: Self::Store) -> impl Future<Output = Option<Self::Store>> + Send;
+
+    /// Opens the data of the last fresh store once more, beside it, as another node would. `None`, if this is not said, where one process
+    /// is all there can be. Races are run by both, and what one does the other must see.
+    fn beside(&self, store: &Self::Store) -> impl Future<Output = Option<Self::Store>> + Send {
+        let _ = store;
+        std::future::ready(None)
+    }
 }
 
 /// Runs all [`cases`].
@@ -154,6 +161,15 @@ pub fn cases<S: Stores>() -> Vec<Case<S>> {
         }),
         case("the feed never leaves out in silence", |s| {
             Box::pin(feed::the_feed_never_leaves_out_in_silence(s))
+        }),
+        case("another node sees each write", |s| {
+            Box::pin(nodes::another_node_sees_each_write(s))
+        }),
+        case("another node is told what has died", |s| {
+            Box::pin(nodes::another_node_is_told_what_has_died(s))
+        }),
+        case("nodes that purge at once share the work", |s| {
+            Box::pin(nodes::nodes_that_purge_at_once_share_the_work(s))
         }),
         case("reopening keeps the records", |s| {
             Box::pin(reopening::reopening_keeps_the_records(s))

@@ -8,6 +8,7 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::conformance::Stores;
 use super::{
     Changes, Cursor, Insert, Key, Kind, Listing, Owner, Page, Record, Replace, Store, StoreError,
     Version,
@@ -19,7 +20,7 @@ pub(super) const NOW: Timestamp = Timestamp::from_secs(4_102_444_800);
 /// When records expire about which a case has nothing else to say.
 pub(super) const LATER: Timestamp = Timestamp::from_secs(4_102_444_800 + 86_400);
 /// How many callers race.
-pub(super) const CALLERS: usize = 50;
+pub(super) const CALLERS: usize = 200;
 /// How often they do.
 pub(super) const ROUNDS: u64 = 8;
 /// After this time a feed has failed to tell.
@@ -175,8 +176,19 @@ pub(super) async fn told_until(
     (Some(told), cursor)
 }
 
-/// Asks as many callers at once; each as a task, so that they race where the runtime has threads.
-pub(super) async fn together<S, T, F>(store: &Arc<S>, ask: impl Fn(Arc<S>, u64) -> F) -> Vec<T>
+/// A fresh store, and one beside it if there can be one.
+pub(super) async fn nodes<S: Stores>(stores: &S) -> Vec<Arc<S::Store>> {
+    let store = stores.fresh().await;
+    let beside = stores.beside(&store).await;
+    [store].into_iter().chain(beside).map(Arc::new).collect()
+}
+
+pub(super) fn first<S>(nodes: &[Arc<S>]) -> &S {
+    nodes.first().expect("a fresh store is one")
+}
+
+/// Asks as many callers at once, of each node as many; each as a task, so that they race where the runtime has threads.
+pub(super) async fn together<S, T, F>(nodes: &[Arc<S>], ask: impl Fn(Arc<S>, u64) -> F) -> Vec<T>
 where
     S: Store,
     F: Future<Output = T> + Send + 'static,
@@ -184,7 +196,7 @@ where
 {
     let gate = Arc::new(Barrier::new(CALLERS));
     let mut tasks = JoinSet::new();
-    for caller in 0..CALLERS as u64 {
+    for (caller, store) in (0..CALLERS as u64).zip(nodes.iter().cycle()) {
         let gate = Arc::clone(&gate);
         let asked = ask(Arc::clone(store), caller);
         tasks.spawn(async move {

@@ -4,30 +4,31 @@ use std::sync::Arc;
 
 use super::conformance::Stores;
 use super::conformance_asking::{
-    CALLERS, LATER, NOW, ROUNDS, answered, before, inserted, key, record, standing, together,
+    CALLERS, LATER, NOW, ROUNDS, answered, before, first, inserted, key, nodes, record, standing,
+    together,
 };
 use super::{Insert, Key, Kind, Replace, Store};
 
 pub(super) async fn one_of_many_inserts_wins<S: Stores>(stores: &S) {
-    let store = Arc::new(stores.fresh().await);
+    let nodes = nodes(stores).await;
     for round in 0..ROUNDS {
         let key = key(Kind::UserCode, round);
-        insert_race(&store, key).await;
+        insert_race(&nodes, key).await;
     }
 }
 
 pub(super) async fn one_of_many_inserts_over_an_expired_record_wins<S: Stores>(stores: &S) {
-    let store = Arc::new(stores.fresh().await);
+    let nodes = nodes(stores).await;
     for round in 0..ROUNDS {
         let key = key(Kind::UserCode, round);
         let expired = record("\"expired\"", before(NOW, 1));
-        answered(store.insert(key, expired, before(NOW, 9)).await);
-        insert_race(&store, key).await;
+        answered(first(&nodes).insert(key, expired, before(NOW, 9)).await);
+        insert_race(&nodes, key).await;
     }
 }
 
-async fn insert_race<S: Store>(store: &Arc<S>, key: Key) {
-    let answers = together(store, move |store, caller| async move {
+async fn insert_race<S: Store>(nodes: &[Arc<S>], key: Key) {
+    let answers = together(nodes, move |store, caller| async move {
         let record = record(&caller.to_string(), LATER);
         (caller, answered(store.insert(key, record, NOW).await))
     })
@@ -46,18 +47,18 @@ async fn insert_race<S: Store>(store: &Arc<S>, key: Key) {
     );
     assert_eq!(
         winners,
-        [standing(&**store, key).await],
+        [standing(first(nodes), key).await],
         "the record of a caller that got Exists stands"
     );
 }
 
 pub(super) async fn one_of_many_replaces_wins<S: Stores>(stores: &S) {
-    let store = Arc::new(stores.fresh().await);
+    let nodes = nodes(stores).await;
     let key = key(Kind::Grant, 0);
-    let mut version = inserted(&*store, key, record("\"first\"", LATER)).await;
+    let mut version = inserted(first(&nodes), key, record("\"first\"", LATER)).await;
     for _ in 0..ROUNDS {
         let read = version;
-        let answers = together(&store, move |store, caller| async move {
+        let answers = together(&nodes, move |store, caller| async move {
             let record = record(&caller.to_string(), LATER);
             (caller, answered(store.replace(key, read, record).await))
         })
@@ -74,7 +75,7 @@ pub(super) async fn one_of_many_replaces_wins<S: Stores>(stores: &S) {
             1,
             "of {CALLERS} callers that replaced one version, not exactly one got Replaced"
         );
-        let stands = standing(&*store, key).await;
+        let stands = standing(first(&nodes), key).await;
         version = stands.1;
         assert_eq!(
             winners,
@@ -85,11 +86,11 @@ pub(super) async fn one_of_many_replaces_wins<S: Stores>(stores: &S) {
 }
 
 pub(super) async fn one_of_many_removes_wins<S: Stores>(stores: &S) {
-    let store = Arc::new(stores.fresh().await);
+    let nodes = nodes(stores).await;
     for round in 0..ROUNDS {
         let key = key(Kind::Interaction, round);
-        inserted(&*store, key, record("1", LATER)).await;
-        let answers = together(&store, move |store, _| async move {
+        inserted(first(&nodes), key, record("1", LATER)).await;
+        let answers = together(&nodes, move |store, _| async move {
             answered(store.remove(key).await)
         })
         .await;

@@ -14,27 +14,56 @@ const REMEMBERED: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Feed {
     dead: Mutex<VecDeque<Key>>,
-    /// The number of the last death, or that no more will be told.
     last: watch::Sender<Told>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Told {
+    /// The number of the last death.
     until: u64,
-    /// Whether anything is heard; while it is not, whoever waits gets an error.
-    open: bool,
+    heard: Heard,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Heard {
+    Yes,
+    /// Whoever asks waits for the beginning.
+    #[cfg(feature = "postgres")]
+    NotYet,
+    /// Whoever asks gets this error.
+    No(&'static str),
 }
 
 impl Feed {
     /// A feed whose first death has the number behind this one.
     pub(super) fn starting_at(number: u64) -> Self {
+        Self::new(number, Heard::Yes)
+    }
+
+    /// A feed that has to [`begin`](Self::begin) before anything can be said.
+    #[cfg(feature = "postgres")]
+    pub(super) fn not_begun() -> Self {
+        Self::new(0, Heard::NotYet)
+    }
+
+    fn new(until: u64, heard: Heard) -> Self {
         Self {
             dead: Mutex::default(),
-            last: watch::Sender::new(Told {
-                until: number,
-                open: true,
-            }),
+            last: watch::Sender::new(Told { until, heard }),
         }
+    }
+
+    /// Begins, or begins again where some may have been missed: everybody is told `Lost`. The number is that of no cursor of an
+    /// earlier life.
+    #[cfg(any(feature = "postgres", feature = "redis"))]
+    pub(super) fn begin(&self, number: u64) -> Result<(), StoreError> {
+        let mut dead = self.lock()?;
+        dead.clear();
+        self.last.send_modify(|last| {
+            last.until = number.max(last.until.wrapping_add(1));
+            last.heard = Heard::Yes;
+        });
+        Ok(())
     }
 
     /// Tells everybody who waits. What has died must be dead already.
@@ -57,47 +86,44 @@ impl Feed {
 
     /// Nothing is heard any more: whoever waits, and whoever asks from now on, gets an error.
     #[cfg_attr(
-        not(any(feature = "sqlite", feature = "redis")),
+        not(any(feature = "sqlite", feature = "postgres", feature = "redis")),
         expect(dead_code, reason = "the memory store has nobody who could go away")
     )]
-    pub(super) fn close(&self) {
-        self.last.send_modify(|last| last.open = false);
-    }
-
-    /// Some may have been missed: every cursor is told `Lost`. From now on deaths are heard.
-    #[cfg(feature = "redis")]
-    pub(super) fn lose(&self) -> Result<(), StoreError> {
-        let mut dead = self.lock()?;
-        dead.clear();
-        self.last.send_modify(|last| {
-            last.until = last.until.wrapping_add(1);
-            last.open = true;
-        });
-        Ok(())
+    pub(super) fn close(&self, because: &'static str) {
+        self.last
+            .send_modify(|last| last.heard = Heard::No(because));
     }
 
     /// Waits until deaths are heard.
     #[cfg(feature = "redis")]
     pub(super) async fn opened(&self) {
+        let mut watching = self.last.subscribe();
         // It can fail only once the feed is gone.
-        let _ = self.last.subscribe().wait_for(|last| last.open).await;
+        let _ = watching
+            .wait_for(|last| matches!(last.heard, Heard::Yes))
+            .await;
     }
 
     /// Waits for what follows the cursor.
     pub(super) async fn changes(&self, after: Option<Cursor>) -> Result<Changes, StoreError> {
         let mut watching = self.last.subscribe();
         let known = after.map(Cursor::number);
-        // A cursor of the future is one of another life of the store: nothing is known about what it has seen.
-        let news = watching.wait_for(|last| !last.open || Some(last.until) != known);
-        let closed = || {
-            StoreError::new("nothing is heard of deaths: the store is closed, or cannot be reached")
-        };
-        drop(news.await.map_err(|_| closed())?);
+        let news = watching.wait_for(|last| match last.heard {
+            // A cursor of the future is one of another life of the store: nothing is known about what it has seen.
+            Heard::Yes => Some(last.until) != known,
+            Heard::No(_) => true,
+            #[cfg(feature = "postgres")]
+            Heard::NotYet => false,
+        });
+        drop(news.await.map_err(StoreError::new)?);
 
         let dead = self.lock()?;
-        let Told { until: last, open } = *self.last.borrow();
-        if !open {
-            return Err(closed());
+        let Told { until: last, heard } = *self.last.borrow();
+        match heard {
+            Heard::Yes => {}
+            Heard::No(because) => return Err(StoreError::new(because)),
+            #[cfg(feature = "postgres")]
+            Heard::NotYet => return Err(StoreError::new("the feed has not begun")),
         }
         let next = Cursor::new(last);
         let missed = known

@@ -19,6 +19,8 @@ mod conformance_feed;
 #[cfg(feature = "testing")]
 mod conformance_lists;
 #[cfg(feature = "testing")]
+mod conformance_nodes;
+#[cfg(feature = "testing")]
 mod conformance_races;
 #[cfg(feature = "testing")]
 mod conformance_records;
@@ -29,6 +31,14 @@ mod feed;
 mod members;
 mod memory;
 mod observer;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "postgres")]
+mod postgres_listener;
+#[cfg(feature = "postgres")]
+mod postgres_open;
+#[cfg(feature = "postgres")]
+mod postgres_schema;
 mod records;
 #[cfg(feature = "redis")]
 mod redis;
@@ -50,6 +60,12 @@ mod stored;
 pub(crate) use erased::DynStore;
 pub use memory::MemoryStore;
 pub(crate) use observer::{Observer, Step};
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresStore;
+#[cfg(feature = "postgres")]
+pub use postgres_open::{PostgresOpenError, PostgresStoreBuilder};
+#[cfg(feature = "postgres")]
+pub use postgres_schema::{InvalidPostgresName, PostgresName};
 pub(crate) use records::{Read, Records};
 #[cfg(feature = "redis")]
 pub use redis::{RedisConnectError, RedisStore, RedisStoreBuilder};

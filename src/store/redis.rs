@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::feed::Feed;
 use super::redis_durability as durability;
-use super::redis_feed::Listener;
+use super::redis_feed::{Listener, SILENT};
 use super::redis_link::Link;
 use super::redis_purge::Round;
 use super::redis_record::{self as layout, Kept, Prefix};
@@ -392,7 +392,7 @@ impl RedisStoreBuilder {
         })?;
         // Cursors of another life are not mistaken for those of this one.
         let feed = Feed::starting_at(u64::from_be_bytes(*begin));
-        feed.close(); // until somebody listens
+        feed.close(SILENT); // until somebody listens
         Ok(RedisStore(Arc::new(Inner {
             link: Arc::new(link),
             prefix,

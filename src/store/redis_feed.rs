@@ -25,6 +25,9 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// How many deaths are remembered, to be told once.
 const REMEMBERED: usize = 4096;
 
+/// What whoever waits is told meanwhile.
+pub(super) const SILENT: &str = "Redis cannot be listened to, so deaths may be missed";
+
 /// What one store listens with.
 pub(super) struct Listener {
     pub(super) link: Arc<Link>,
@@ -47,11 +50,11 @@ impl Listener {
                 Ok(subscribed) => {
                     let ended = self.hear(subscribed).await;
                     // At once, and again when it is heard of anew: what is cached in between may become stale as well.
-                    let lost = self.feed.lose();
+                    let lost = self.feed.begin(0);
                     lost.and(ended)
                 }
                 Err(error) => {
-                    self.feed.close();
+                    self.feed.close(SILENT);
                     Err(StoreError::new(error))
                 }
             };
@@ -79,7 +82,7 @@ impl Listener {
 
     /// Tells what is heard, until something is in doubt.
     async fn hear(&self, mut subscribed: Subscribed) -> Result<(), StoreError> {
-        self.feed.lose()?;
+        self.feed.begin(0)?;
         let mut known = Known::default();
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -90,7 +93,7 @@ impl Listener {
                         Some((number, key)) if known.is_new(number) => self.feed.announce([key])?,
                         Some(_) => {}
                         // Of a newer version of this crate, or of a stranger: what has died is not known.
-                        None => self.feed.lose()?,
+                        None => self.feed.begin(0)?,
                     },
                     Some(push) if push.kind == PushKind::Disconnection => {
                         return Err(StoreError::new("a connection has ended"));

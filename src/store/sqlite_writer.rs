@@ -152,7 +152,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         // Whoever caches must not wait for news that nobody will bring.
-        self.feed.close();
+        self.feed.close("the store is closed");
     }
 }
 

@@ -10,8 +10,9 @@ use tower_oauth::store::{
     Changes, Cursor, Insert, Key, Kind, Listing, Page, Record, Replace, Store, StoreError, Version,
 };
 use tower_oauth::types::Timestamp;
-use tower_oauth::{MemoryStore, RedisStore, SqliteStore};
+use tower_oauth::{MemoryStore, PostgresStore, RedisStore, SqliteStore};
 
+use crate::postgres_server;
 use crate::support::redis;
 
 /// A store over shared data, of the kind that `TEST_STORE` names. Clones share the data and the hook.
@@ -21,6 +22,8 @@ pub(crate) struct Hooked {
     hook: Arc<Mutex<Option<Hook>>>,
     /// How often the feed was asked.
     feeds: Arc<AtomicUsize>,
+    /// Of which kinds a death was told, and how often the feed had been asked by then.
+    told: Arc<Mutex<Vec<(Kind, usize)>>>,
 }
 
 #[derive(Clone)]
@@ -31,6 +34,7 @@ enum Data {
         #[expect(dead_code, reason = "it lives as long as the file")] Arc<TempDir>,
     ),
     Redis(RedisStore),
+    Postgres(PostgresStore),
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
@@ -77,6 +81,10 @@ impl Hooked {
         match std::env::var("TEST_STORE").as_deref() {
             Ok("sqlite") => Self::sqlite().await.0,
             Ok("redis") => Self::over(Data::Redis(redis().await)),
+            Ok("postgres") => {
+                let store = postgres_server::store().await;
+                Self::over(Data::Postgres(store.expect("TEST_STORE names it")))
+            }
             _ => Self::over(Data::Memory(Arc::default())),
         }
     }
@@ -96,6 +104,7 @@ impl Hooked {
             data,
             hook: Arc::default(),
             feeds: Arc::default(),
+            told: Arc::default(),
         }
     }
 
@@ -113,6 +122,19 @@ impl Hooked {
     /// store must have had a request.
     pub(crate) async fn feed_has_begun(&self) {
         while self.feeds.load(Ordering::SeqCst) < 2 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until the server has heard of the death of something of this kind, whichever way that takes.
+    pub(crate) async fn feed_has_told_of(&self, kind: Kind) {
+        let is_heard = || {
+            let asked = self.feeds.load(Ordering::SeqCst);
+            let told = self.told.lock().unwrap();
+            told.iter()
+                .any(|(told, when)| *told == kind && *when < asked)
+        };
+        while !is_heard() {
             tokio::task::yield_now().await;
         }
     }
@@ -160,6 +182,7 @@ impl Store for Hooked {
                 Data::Memory(store) => store.insert(key, record, now).await,
                 Data::Sqlite(store, _) => store.insert(key, record, now).await,
                 Data::Redis(store) => store.insert(key, record, now).await,
+                Data::Postgres(store) => store.insert(key, record, now).await,
             }
         };
         self.around((Verb::Insert, Some(key.kind)), step).await
@@ -171,6 +194,7 @@ impl Store for Hooked {
                 Data::Memory(store) => store.get(key).await,
                 Data::Sqlite(store, _) => store.get(key).await,
                 Data::Redis(store) => store.get(key).await,
+                Data::Postgres(store) => store.get(key).await,
             }
         };
         self.around((Verb::Get, Some(key.kind)), step).await
@@ -187,6 +211,7 @@ impl Store for Hooked {
                 Data::Memory(store) => store.replace(key, read, record).await,
                 Data::Sqlite(store, _) => store.replace(key, read, record).await,
                 Data::Redis(store) => store.replace(key, read, record).await,
+                Data::Postgres(store) => store.replace(key, read, record).await,
             }
         };
         self.around((Verb::Replace, Some(key.kind)), step).await
@@ -198,6 +223,7 @@ impl Store for Hooked {
                 Data::Memory(store) => store.remove(key).await,
                 Data::Sqlite(store, _) => store.remove(key).await,
                 Data::Redis(store) => store.remove(key).await,
+                Data::Postgres(store) => store.remove(key).await,
             }
         };
         self.around((Verb::Remove, Some(key.kind)), step).await
@@ -209,6 +235,7 @@ impl Store for Hooked {
                 Data::Memory(store) => store.list(listing).await,
                 Data::Sqlite(store, _) => store.list(listing).await,
                 Data::Redis(store) => store.list(listing).await,
+                Data::Postgres(store) => store.list(listing).await,
             }
         };
         self.around((Verb::List, Some(listing.kind)), step).await
@@ -220,6 +247,7 @@ impl Store for Hooked {
                 Data::Memory(store) => store.purge(now, limit).await,
                 Data::Sqlite(store, _) => store.purge(now, limit).await,
                 Data::Redis(store) => store.purge(now, limit).await,
+                Data::Postgres(store) => store.purge(now, limit).await,
             }
         };
         self.around((Verb::Purge, None), step).await
@@ -231,9 +259,15 @@ impl Store for Hooked {
                 Data::Memory(store) => store.changes(after).await,
                 Data::Sqlite(store, _) => store.changes(after).await,
                 Data::Redis(store) => store.changes(after).await,
+                Data::Postgres(store) => store.changes(after).await,
             }
         };
-        self.feeds.fetch_add(1, Ordering::SeqCst);
-        self.around((Verb::Changes, None), step).await
+        let asked = self.feeds.fetch_add(1, Ordering::SeqCst) + 1;
+        let changes = self.around((Verb::Changes, None), step).await?;
+        if let Changes::Events { dead, .. } = &changes {
+            let told = dead.iter().map(|key| (key.kind, asked));
+            self.told.lock().unwrap().extend(told);
+        }
+        Ok(changes)
     }
 }

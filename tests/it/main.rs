@@ -73,6 +73,8 @@ mod outgoing;
 mod passthrough;
 mod pkce;
 mod policy;
+#[path = "../support/postgres.rs"]
+mod postgres_server;
 mod presented;
 mod publisher;
 mod races;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 use tower_oauth::server::Registration;
-use tower_oauth::store::StoreError;
+use tower_oauth::store::{Kind, StoreError};
 use tower_oauth::types::{ManualClock, Subject};
 use tower_oauth::{Issuer, ResourceServer};
 
@@ -306,6 +306,7 @@ async fn protection_in_the_same_process_is_503_at_each_step_and_lets_nobody_in()
             app.clone().oneshot(request.unwrap())
         };
         server.forget("app").await;
+        store.feed_has_told_of(Kind::Client).await;
         fail_after(&store, steps);
         let response = ask().await.unwrap();
         if response.status() == 200 {

@@ -328,7 +328,8 @@ async fn advertised_is_what_works(switches: Switches, server: &Harness) {
                     .clock(server.clock.clone())
                     .build()
                     .unwrap();
-                assert!(api.authenticate(&token).await.is_ok(), "{switches:?}");
+                let authenticated = api.authenticate(&token).await;
+                assert!(authenticated.is_ok(), "{authenticated:?} {switches:?}");
             }
         } else {
             answer.error(400, "unsupported_grant_type");

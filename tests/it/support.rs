@@ -15,7 +15,7 @@ use tower_oauth::types::{
 };
 use tower_oauth::{AuthorizationServer, MemoryStore, RedisStore};
 
-use super::{redis_server, watch};
+use super::{postgres_server, redis_server, watch};
 
 /// 2026-11-22T12:00:00Z
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_795_348_800);
@@ -196,7 +196,7 @@ impl Harness {
         Self::with(|builder| builder).await
     }
 
-    /// A server with further settings, on the store that `TEST_STORE` names: `memory` (or nothing), `sqlite` or `redis`.
+    /// A server with further settings, on the store that `TEST_STORE` names: `memory` (or nothing), `sqlite`, `postgres` or `redis`.
     pub(crate) async fn with(
         more: impl FnOnce(AuthorizationServerBuilder) -> AuthorizationServerBuilder,
     ) -> Self {
@@ -222,9 +222,15 @@ impl Harness {
                     .unwrap();
                 (builder.store(store), Some(Arc::new(files)))
             }
+            Ok("postgres") => {
+                let store = postgres_server::store().await;
+                (builder.store(store.expect("TEST_STORE names it")), None)
+            }
             Ok("redis") => (builder.store(redis().await), None),
             Ok("memory") | Err(_) => (builder.store(MemoryStore::new()), None),
-            Ok(other) => panic!("TEST_STORE={other} is not known: memory, sqlite or redis"),
+            Ok(other) => {
+                panic!("TEST_STORE={other} is not known: memory, sqlite, postgres or redis")
+            }
         };
         let oauth = more(builder.clock(clock.clone())).build().unwrap();
         let harness = Self {

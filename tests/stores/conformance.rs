@@ -79,6 +79,13 @@ impl Stores for WrongStores {
             _ => store,
         })
     }
+
+    async fn beside(&self, store: &Wrong) -> Option<Wrong> {
+        Some(match self.0 {
+            Fault::ForgetsBeside => Wrong::new(self.0),
+            _ => store.clone(),
+        })
+    }
 }
 
 /// What a case says of a store with this fault; `None` if it passes.
@@ -249,6 +256,21 @@ async fn every_case_of_the_suite_fails_a_store_that_breaks_its_promise() {
             Fault::FeedHidesThatItLost,
             "the feed never leaves out in silence",
             "did not say Lost",
+        ),
+        (
+            Fault::ForgetsBeside,
+            "another node sees each write",
+            "get gave nothing though a record was put",
+        ),
+        (
+            Fault::FeedNeverWakes,
+            "another node is told what has died",
+            "did not tell a death",
+        ),
+        (
+            Fault::PurgesInWordsOnly,
+            "nodes that purge at once share the work",
+            "counted a record twice",
         ),
         (
             Fault::ForgetsOnReopening,

@@ -1,7 +1,7 @@
 //! Stores that are wrong in one thing each.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use tower_oauth::store::{
     Changes, Cursor, Insert, Key, Kind, Listing, MemoryStore, Page, Record, Replace, Store,
@@ -45,24 +45,26 @@ pub(crate) enum Fault {
     FeedNeverWakes,
     FeedHidesThatItLost,
     ForgetsOnReopening,
+    ForgetsBeside,
 }
 
-/// A memory store that is right but for its fault.
+/// A memory store that is right but for its fault. Clones are nodes over the same data.
+#[derive(Clone)]
 pub(crate) struct Wrong {
     fault: Fault,
-    inner: MemoryStore,
+    inner: Arc<MemoryStore>,
     /// By key: a number that begins again with each record, and the version it stands for.
-    counted: Mutex<HashMap<Key, (u64, Version)>>,
-    removed: Mutex<HashSet<Key>>,
+    counted: Arc<Mutex<HashMap<Key, (u64, Version)>>>,
+    removed: Arc<Mutex<HashSet<Key>>>,
 }
 
 impl Wrong {
     pub(crate) fn new(fault: Fault) -> Self {
         Self {
             fault,
-            inner: MemoryStore::new(),
-            counted: Mutex::default(),
-            removed: Mutex::default(),
+            inner: Arc::default(),
+            counted: Arc::default(),
+            removed: Arc::default(),
         }
     }
 
