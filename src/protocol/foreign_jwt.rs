@@ -35,6 +35,8 @@ pub(crate) struct JwtRules {
     pub(crate) scope_claim: Option<String>,
     /// By how much the issuer's clock may differ from ours. What is above [`MOST_LEEWAY`] counts as that.
     pub(crate) leeway: Duration,
+    /// What the resource is called: most tokens name it the same way, and need no parsing of it then.
+    pub(crate) audiences: Arc<[Audience]>,
 }
 
 impl JwtRules {
@@ -46,7 +48,14 @@ impl JwtRules {
             accept_typ_jwt: false,
             scope_claim: None,
             leeway: Duration::from_secs(30),
+            audiences: Arc::default(),
         }
+    }
+
+    fn audience(&self, name: &str) -> Audience {
+        let mut known = self.audiences.iter();
+        let known = known.find(|known| known.as_str() == name);
+        known.cloned().unwrap_or_else(|| name.into())
     }
 }
 
@@ -268,9 +277,9 @@ impl ForeignClaims {
         }
         let subject = text(claims.sub, "sub is no text")?.ok_or("sub is missing")?;
         let audience = match &claims.aud {
-            Some(Claim::Text(name)) => vec![Audience::from(&**name)],
+            Some(Claim::Text(name)) => vec![rules.audience(name)],
             Some(Claim::List(names)) if !names.is_empty() => {
-                names.iter().map(|name| Audience::from(&**name)).collect()
+                names.iter().map(|name| rules.audience(name)).collect()
             }
             _ => return Err("aud is missing or malformed"),
         };

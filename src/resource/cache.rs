@@ -192,7 +192,7 @@ impl FactsCache {
 }
 
 /// About what an entry takes besides the token and its facts.
-const OVERHEAD: usize = 256;
+const OVERHEAD: usize = 768;
 
 struct Key(Arc<Known>);
 

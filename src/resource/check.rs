@@ -9,7 +9,7 @@ use super::issuer::{Source, Trusted, of_token};
 use super::known::{Known, Presented};
 use super::policy::{self, Demands};
 use super::validator::{BoxFuture, Facts, NotActive, TokenFacts, Unavailable};
-use super::{BearerToken, OwnedToken, Refusal, ResourceServer};
+use super::{BearerToken, Inner, OwnedToken, Refusal, ResourceServer};
 use crate::types::Timestamp;
 
 /// What came of checking a token.
@@ -46,10 +46,15 @@ impl ResourceServer {
 
     /// The verdict on one of the last tokens, by its bytes alone: that it has the form of a token was seen when it became known.
     pub(crate) fn known(&self, token: &[u8]) -> Option<Verdict> {
-        let now = self.0.clock.now();
-        let presented = self.0.recogniser.present(token);
-        let judge = |known: &Known| self.judge(&known.facts, &known.trusted, now);
-        let verdict = self.0.hot.with(&presented, now, judge);
+        let now = self.inner.clock.now();
+        let presented = self.inner.recogniser.present(token);
+        let verdict = self.hot.with(&presented, now, |hot| {
+            let known = hot.known();
+            match self.inner.judge(&known.facts, &known.trusted, now) {
+                Ok(()) => Ok(hot.token(&self.inner)),
+                Err(reason) => refused(reason),
+            }
+        });
         if let Some(verdict) = &verdict {
             count::verdict(verdict, count::Facts::Known);
         }
@@ -57,16 +62,15 @@ impl ResourceServer {
     }
 
     fn look(&self, token: BearerToken<'_>) -> Check {
-        let now = self.0.clock.now();
-        let presented = self.0.recogniser.present(token.expose().as_bytes());
-        let judge = |known: &Known| self.judge(&known.facts, &known.trusted, now);
-        let issuers = self.0.issuers.load();
+        let now = self.inner.clock.now();
+        let presented = self.inner.recogniser.present(token.expose().as_bytes());
+        let issuers = self.inner.issuers.load();
         let Some(source) = of_token(&issuers.sources, token) else {
             return Check::Known(refused("no such issuer"));
         };
         let asked = Asked {
             at: now,
-            said: self.0.revocations.said(),
+            said: self.inner.revocations.said(),
             generation: source.generation(),
         };
         if let Some(known) = source
@@ -75,12 +79,12 @@ impl ResourceServer {
             .and_then(|cache| cache.get(&presented, now))
         {
             self.promote(&known, asked);
-            return Check::Known(judge(&known));
+            return Check::Known(self.verdict(&known.facts, &known.trusted, now));
         }
         if let Some(cache) = &source.cache
             && cache.knows_refused(now)
         {
-            let digest = self.0.recogniser.digest(token);
+            let digest = self.inner.recogniser.digest(token);
             if let Some(why) = cache.refused(digest, asked.generation, now) {
                 return Check::Known(refused(why.reason()));
             }
@@ -95,7 +99,7 @@ impl ResourceServer {
                     if let Some(cache) = &source.cache
                         && why.is_costly()
                     {
-                        cache.refuse(self.0.recogniser.digest(token), why, asked);
+                        cache.refuse(self.inner.recogniser.digest(token), why, asked);
                     }
                     refused(why.reason())
                 }
@@ -108,9 +112,9 @@ impl ResourceServer {
 
     /// Puts a token that came again where it is found fastest, unless something was said of it meanwhile.
     fn promote(&self, known: &Arc<Known>, asked: Asked) {
-        self.0.hot.insert(known);
-        let name = || self.0.recogniser.name_of(known);
-        let revocations = &self.0.revocations;
+        self.hot.insert(known);
+        let name = || self.inner.recogniser.name_of(known);
+        let revocations = &self.inner.revocations;
         if revocations.were_said_since(asked.said, name, Some(&known.facts)) {
             known.end();
         }
@@ -133,7 +137,9 @@ impl ResourceServer {
         let Some(known) = kept else {
             return;
         };
-        let (revocations, name) = (&self.0.revocations, || self.0.recogniser.name_of(&known));
+        let (revocations, name) = (&self.inner.revocations, || {
+            self.inner.recogniser.name_of(&known)
+        });
         if revocations.were_said_since(asked.said, name, Some(facts))
             || revocations.hold(name, facts, asked.at)
         {
@@ -143,7 +149,7 @@ impl ResourceServer {
 
     /// Asks the issuer, together with whoever else asks about the same token.
     async fn ask(self, source: Arc<Source>, token: OwnedToken) -> Verdict {
-        let digest = self.0.recogniser.digest(token.as_bearer());
+        let digest = self.inner.recogniser.digest(token.as_bearer());
         let mut verdict = Err(Refusal::Unavailable);
         for _ in 0..READINGS {
             let question = || self.clone().question(Arc::clone(&source), token.clone());
@@ -154,7 +160,7 @@ impl ResourceServer {
                 Err(cause) => {
                     let issuer = source.url();
                     // Once a second is enough to be noticed: how many ask is up to strangers.
-                    if source.may_complain(self.0.clock.now()) {
+                    if source.may_complain(self.inner.clock.now()) {
                         tracing::error!(%issuer, %cause, "token could not be checked");
                     } else {
                         tracing::debug!(%issuer, %cause, "token could not be checked");
@@ -163,7 +169,7 @@ impl ResourceServer {
                 }
             };
             // Making the facts may have taken a while.
-            let now = self.0.clock.now();
+            let now = self.inner.clock.now();
             verdict = match facts {
                 Ok(facts) => self.judge_new(token.as_bearer(), (&facts, &source.trusted), now),
                 Err(why) => refused(why.reason()),
@@ -176,14 +182,14 @@ impl ResourceServer {
 
     /// One question to the issuer; what is said about the token meanwhile makes it ask again.
     async fn question(self, source: Arc<Source>, token: OwnedToken) -> Outcome {
-        let presented = self.0.recogniser.present(token.expose().as_bytes());
-        let digest = self.0.recogniser.digest(token.as_bearer());
-        let name = self.0.recogniser.name(token.as_bearer());
-        let revocations = &self.0.revocations;
+        let presented = self.inner.recogniser.present(token.expose().as_bytes());
+        let digest = self.inner.recogniser.digest(token.as_bearer());
+        let name = self.inner.recogniser.name(token.as_bearer());
+        let revocations = &self.inner.revocations;
         for _ in 0..READINGS {
             let asked = Asked {
-                at: self.0.clock.now(),
-                said: self.0.revocations.said(),
+                at: self.inner.clock.now(),
+                said: self.inner.revocations.said(),
                 generation: source.generation(),
             };
             let validator = Arc::clone(&source.validator);
@@ -224,26 +230,38 @@ impl ResourceServer {
         (facts, trusted): (&Arc<TokenFacts>, &Trusted),
         now: Timestamp,
     ) -> Verdict {
-        let name = || self.0.recogniser.name(token);
-        if self.0.revocations.hold(name, facts, now) {
+        let name = || self.inner.recogniser.name(token);
+        if self.inner.revocations.hold(name, facts, now) {
             return refused("revoked");
         }
-        self.judge(facts, trusted, now)
+        self.verdict(facts, trusted, now)
     }
 
     /// Facts become a verdict.
-    fn judge(&self, facts: &Arc<TokenFacts>, trusted: &Trusted, now: Timestamp) -> Verdict {
-        match policy::check(facts, &self.demands(trusted), now) {
-            Ok(()) => Ok(AccessToken::new(Arc::clone(facts), self.clone())),
+    fn verdict(&self, facts: &Arc<TokenFacts>, trusted: &Trusted, now: Timestamp) -> Verdict {
+        match self.inner.judge(facts, trusted, now) {
+            Ok(()) => Ok(AccessToken::new(Arc::clone(facts), Arc::clone(&self.inner))),
             Err(reason) => refused(reason),
         }
+    }
+}
+
+impl Inner {
+    /// Whether the facts open this resource now, or else why not.
+    pub(crate) fn judge(
+        &self,
+        facts: &TokenFacts,
+        trusted: &Trusted,
+        now: Timestamp,
+    ) -> Result<(), &'static str> {
+        policy::check(facts, &self.demands(trusted), now)
     }
 
     /// What is asked of every token of this issuer.
     pub(crate) fn demands<'a>(&'a self, trusted: &'a Trusted) -> Demands<'a> {
         Demands {
             issuer: &trusted.url,
-            audiences: &self.0.audiences,
+            audiences: &self.audiences,
             leeway: trusted.leeway,
         }
     }

@@ -174,15 +174,20 @@ impl ResourceServerBuilder {
                 .collect(),
             None => scopes_supported.iter().cloned().collect(),
         };
+        let mut audiences = self.audiences;
+        audiences.insert(0, resource.clone().into());
+        let audiences: Arc<[Audience]> = audiences.into();
         let surroundings = Surroundings {
             clock: Arc::clone(&self.clock),
+            #[cfg(feature = "jwks")]
+            audiences: Arc::clone(&audiences),
             #[cfg(any(feature = "jwks", feature = "introspection"))]
             http: self
                 .http
                 .unwrap_or_else(|| Http::new(super::HttpsClient::new())),
         };
         let constants = Constants {
-            resource: resource.clone(),
+            resource,
             scopes_supported,
             resource_name: self.resource_name,
             limits: self.cache,
@@ -191,8 +196,6 @@ impl ResourceServerBuilder {
         let sources = self.issuers.into_iter();
         let sources: Result<Vec<_>, _> = sources.map(|issuer| constants.source(issuer)).collect();
         let issuers = constants.issuers(sources?)?;
-        let mut audiences = self.audiences;
-        audiences.insert(0, resource.into());
         let recogniser =
             Recogniser::new(self.keep).map_err(|_| ConfigError::RandomnessUnavailable)?;
         let needs = Needs {
@@ -201,7 +204,7 @@ impl ResourceServerBuilder {
         };
         let challenges = Challenges::new(self.realm.as_deref(), &needs, &metadata_url)
             .map_err(|_| ConfigError::Realm)?;
-        Ok(ResourceServer(Arc::new(Inner {
+        let inner = Inner {
             metadata_url,
             realm: self.realm,
             place: issuers.document.place().clone(),
@@ -213,10 +216,13 @@ impl ResourceServerBuilder {
             challenges,
             refusal_body: self.refusal_body,
             recogniser,
-            hot: HotTable::new(),
             revocations: Revocations::new(self.revocations_kept),
             clock: self.clock,
-        })))
+        };
+        Ok(ResourceServer {
+            inner: Arc::new(inner),
+            hot: Arc::new(HotTable::new()),
+        })
     }
 }
 

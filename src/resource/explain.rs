@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::issuer::of_token;
 use super::validator::TokenFacts;
-use super::{BearerToken, ResourceServer, policy};
+use super::{BearerToken, ResourceServer};
 
 /// What each step of a check says about a token; made by [`ResourceServer::explain`]. It prints one line for each.
 ///
@@ -82,8 +82,8 @@ impl ResourceServer {
     }
 
     async fn explain_token(&self, token: BearerToken<'_>, explanation: &mut Explanation) {
-        let now = self.0.clock.now();
-        let issuers = self.0.issuers.load_full();
+        let now = self.inner.clock.now();
+        let issuers = self.inner.issuers.load_full();
         let source = of_token(&issuers.sources, token).cloned();
         let found = source.as_ref().map_or_else(
             || Err("no issuer of this resource can have issued it".to_owned()),
@@ -94,8 +94,15 @@ impl ResourceServer {
             return;
         };
         let cached = source.cache.as_ref().map(|cache| {
-            let known = cache.get(&self.0.recogniser.present(token.expose().as_bytes()), now);
-            let refused = cache.refused(self.0.recogniser.digest(token), source.generation(), now);
+            let known = cache.get(
+                &self.inner.recogniser.present(token.expose().as_bytes()),
+                now,
+            );
+            let refused = cache.refused(
+                self.inner.recogniser.digest(token),
+                source.generation(),
+                now,
+            );
             match (known, refused) {
                 (Some(_), _) => "known to be live".to_owned(),
                 (None, Some(why)) => format!("known not to be active: {}", why.reason()),
@@ -123,9 +130,9 @@ impl ResourceServer {
             }
         };
         explanation.step("facts", Ok(summary(&facts)));
-        let now = self.0.clock.now();
-        let name = || self.0.recogniser.name(token);
-        let held = self.0.revocations.hold(name, &facts, now);
+        let now = self.inner.clock.now();
+        let name = || self.inner.recogniser.name(token);
+        let held = self.inner.revocations.hold(name, &facts, now);
         let found = if held {
             Err("revoked here".to_owned())
         } else {
@@ -134,7 +141,7 @@ impl ResourceServer {
         if !explanation.step("revocations", found) {
             return;
         }
-        let verdict = policy::check(&facts, &self.demands(&source.trusted), now);
+        let verdict = self.inner.judge(&facts, &source.trusted, now);
         let found = verdict.map_or_else(
             |reason| Err(reason.to_owned()),
             |()| Ok(format!("good for {}", self.resource())),

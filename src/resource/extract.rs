@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::access_token::Untyped;
 use super::layer::NoToken;
-use super::{AccessToken, Refusal, ResourceServer, count};
+use super::{AccessToken, Inner, Refusal, count};
 use crate::protocol::refusal::{Challenges, Needs, server_error};
 
 /// The token that opened the door; `AccessToken<MyClaims>` with the further claims it carries. Behind
@@ -30,7 +30,7 @@ impl<S: Send + Sync, C: DeserializeOwned + Send> FromRequestParts<S> for AccessT
                 reason = "its claims are not those of the handler",
                 "token refused"
             );
-            refuse(token.server(), Refusal::InvalidToken, parts)
+            refuse(token.checked_by(), Refusal::InvalidToken, parts)
         })
     }
 }
@@ -121,7 +121,7 @@ where
                 scope = R::SCOPE,
                 "request refused"
             );
-            let server = &token.server().0;
+            let server = token.checked_by();
             let needs = R::SCOPE.parse().ok().map(|scope| Needs {
                 scope,
                 ..Needs::default()
@@ -171,8 +171,8 @@ fn token(parts: &Parts) -> Result<&AccessToken, AccessTokenRejection> {
     })
 }
 
-fn refuse(server: &ResourceServer, refusal: Refusal, parts: &Parts) -> AccessTokenRejection {
-    let (challenges, body) = (&server.0.challenges, &server.0.refusal_body);
+fn refuse(server: &Inner, refusal: Refusal, parts: &Parts) -> AccessTokenRejection {
+    let (challenges, body) = (&server.challenges, &server.refusal_body);
     AccessTokenRejection {
         refusal: Some(refusal),
         response: Box::new(refusal.to_response(challenges, body, &parts.headers)),

@@ -44,7 +44,7 @@ impl ResourceServer {
     /// ```
     #[must_use]
     pub fn status(&self, refusal: Refusal) -> Status {
-        let (name, value) = refusal.advice(&self.0.challenges);
+        let (name, value) = refusal.advice(&self.inner.challenges);
         let mut headers = HeaderMap::new();
         headers.insert(name, value);
         let plain = Status::from(refusal);

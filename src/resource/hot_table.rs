@@ -3,11 +3,13 @@
 //! It exists for speed alone: a hit here takes a quarter of what one in a cache takes (`benches/README.md`). It keeps the same entries
 //! as the caches do, so whatever ends one there ends it here.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 
 use super::known::{Known, Presented};
+use super::{AccessToken, Inner};
 use crate::types::Timestamp;
 
 /// How many sets of two there are; a power of two.
@@ -20,11 +22,45 @@ pub(crate) struct HotTable {
     sets: Box<[Set]>,
 }
 
+/// Threads that are so many apart share the counter of references of a token that comes with the requests of both; others share
+/// nothing that is written. One counter for all would take two threads a third of their time (`benches/README.md`).
+const STRIPES: usize = 8;
+
 /// The newer comes first.
 #[derive(Default)]
 struct Set {
-    newer: ArcSwapOption<Known>,
-    older: ArcSwapOption<Known>,
+    newer: ArcSwapOption<Hot>,
+    older: ArcSwapOption<Hot>,
+}
+
+/// What is known of a token, and what is handed on of it.
+pub(crate) struct Hot {
+    known: Arc<Known>,
+    tokens: [OnceLock<AccessToken>; STRIPES],
+}
+
+impl Hot {
+    pub(crate) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// The token, for the request of a thread. It is for this resource server alone, so that it is always the same one that found it good.
+    pub(crate) fn token(&self, by: &Arc<Inner>) -> AccessToken {
+        let make = || AccessToken::new(Arc::clone(&self.known.facts), Arc::clone(by));
+        match self.tokens.get(stripe()) {
+            Some(token) => token.get_or_init(make).clone(),
+            None => make(),
+        }
+    }
+}
+
+/// Which one this thread takes: the threads take turns.
+fn stripe() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static STRIPE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES;
+    }
+    STRIPE.try_with(|stripe| *stripe).unwrap_or_default()
 }
 
 impl HotTable {
@@ -44,16 +80,16 @@ impl HotTable {
         &self,
         presented: &Presented<'_>,
         now: Timestamp,
-        make: impl FnOnce(&Known) -> T,
+        make: impl FnOnce(&Hot) -> T,
     ) -> Option<T> {
         let set = self.set(presented.hash())?;
         for way in [&set.newer, &set.older] {
             let entry = way.load();
-            if let Some(known) = &*entry
-                && known.hash() == presented.hash()
-                && presented.is(known)
+            if let Some(hot) = &*entry
+                && hot.known.hash() == presented.hash()
+                && presented.is(&hot.known)
             {
-                return known.is_fresh(now).then(|| make(known));
+                return hot.known.is_fresh(now).then(|| make(hot));
             }
         }
         None
@@ -65,11 +101,15 @@ impl HotTable {
             return;
         }
         if let Some(set) = self.set(known.hash()) {
-            let displaced = set.newer.swap(Some(Arc::clone(known)));
+            let hot = Hot {
+                known: Arc::clone(known),
+                tokens: Default::default(),
+            };
+            let displaced = set.newer.swap(Some(Arc::new(hot)));
             // The same token again displaces itself: an entry that has ended makes no room that another one had.
             if displaced
                 .as_ref()
-                .is_some_and(|displaced| displaced.hash() != known.hash())
+                .is_some_and(|displaced| displaced.known.hash() != known.hash())
             {
                 set.older.store(displaced);
             }
@@ -80,8 +120,8 @@ impl HotTable {
     pub(crate) fn for_each(&self, look: impl Fn(&Known)) {
         for set in &self.sets {
             for way in [&set.newer, &set.older] {
-                if let Some(known) = &*way.load() {
-                    look(known);
+                if let Some(hot) = &*way.load() {
+                    look(&hot.known);
                 }
             }
         }
@@ -90,7 +130,7 @@ impl HotTable {
 
 #[cfg(test)]
 mod tests {
-    use super::{HEAVIEST, HotTable, SETS};
+    use super::{HEAVIEST, Hot, HotTable, SETS};
     use crate::resource::TokenFacts;
     use crate::resource::issuer::Trusted;
     use crate::resource::known::{Keep, Known, Recogniser};
@@ -127,7 +167,7 @@ mod tests {
 
         fn subject(&self, text: &str) -> Option<String> {
             let presented = self.recogniser.present(text.as_bytes());
-            let subject = |known: &Known| known.facts.subject.to_string();
+            let subject = |hot: &Hot| hot.known.facts.subject.to_string();
             self.table.with(&presented, NOW, subject)
         }
     }

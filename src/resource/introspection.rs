@@ -143,7 +143,7 @@ impl Introspection {
         let context = (&self.issuer, self.now());
         let request = self.credentials.request(endpoint, token, context);
         let request = request.map_err(Failure::ours)?;
-        let Surroundings { clock, http } = &self.surroundings;
+        let Surroundings { clock, http, .. } = &self.surroundings;
         let limit = (&**clock, self.timeout);
         let answer = http.send(request, LONGEST, limit).await;
         let answer = answer.map_err(|cause| Failure::down(cause).that_may_pass())?;

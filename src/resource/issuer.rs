@@ -16,6 +16,8 @@ use super::flights::Flights;
 use super::http_client::Http;
 use super::validator::{DynValidator, Validator};
 use crate::protocol::bearer::BearerToken;
+#[cfg(feature = "jwks")]
+use crate::types::Audience;
 use crate::types::{Clock, InvalidIssuerUrl, IssuerUrl, Timestamp};
 
 /// An issuer whose tokens are taken, and the way to check them.
@@ -46,6 +48,9 @@ type Make = Box<dyn FnOnce(&Surroundings) -> Result<Arc<dyn DynValidator>, Confi
 )]
 pub(crate) struct Surroundings {
     pub(crate) clock: Arc<dyn Clock>,
+    /// What the resource is called.
+    #[cfg(feature = "jwks")]
+    pub(crate) audiences: Arc<[Audience]>,
     #[cfg(any(feature = "jwks", feature = "introspection"))]
     pub(crate) http: Http,
 }
@@ -249,7 +254,8 @@ pub(crate) fn of_token<'a>(
     if let [only] = sources
         && only.tokens == Tokens::Jwt
     {
-        return (token.bytes().filter(|byte| *byte == b'.').count() == 2).then_some(only);
+        let dots = memchr::memchr_iter(b'.', token.as_bytes());
+        return (dots.take(3).count() == 2).then_some(only);
     }
     if let Some(payload) = jwt_payload(token) {
         let Named { iss } = serde_json::from_slice(&payload).ok()?;
@@ -333,6 +339,8 @@ mod tests {
     fn surroundings() -> Surroundings {
         Surroundings {
             clock: Arc::new(SystemClock),
+            #[cfg(feature = "jwks")]
+            audiences: Arc::default(),
             #[cfg(any(feature = "jwks", feature = "introspection"))]
             http: crate::resource::http_client::Http::new(crate::resource::HttpsClient::new()),
         }

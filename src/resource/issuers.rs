@@ -59,7 +59,7 @@ impl ResourceServer {
     /// # Errors
     /// [`ConfigError`], as [`build`](super::ResourceServerBuilder::build) would say; nothing has changed then.
     pub fn set_issuer(&self, issuer: impl Into<Issuer>) -> Result<(), ConfigError> {
-        let source = self.0.constants.source(issuer.into())?;
+        let source = self.inner.constants.source(issuer.into())?;
         self.change(|sources| {
             let place = sources.iter_mut().find(|old| old.url() == source.url());
             match place {
@@ -89,14 +89,14 @@ impl ResourceServer {
         change: impl FnOnce(&mut Vec<Arc<Source>>) -> Option<Arc<Source>>,
     ) -> Result<(), ConfigError> {
         let _one = self
-            .0
+            .inner
             .changing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let mut sources = self.0.issuers.load().sources.clone();
+        let mut sources = self.inner.issuers.load().sources.clone();
         let old = change(&mut sources);
-        let issuers = self.0.constants.issuers(sources)?;
-        self.0.issuers.store(Arc::new(issuers));
+        let issuers = self.inner.constants.issuers(sources)?;
+        self.inner.issuers.store(Arc::new(issuers));
         if let Some(old) = old {
             old.trusted.retire();
         }

@@ -222,6 +222,7 @@ impl JwtIssuer {
             accept_typ_jwt: self.accept_typ_jwt,
             scope_claim: self.scope_claim,
             leeway: self.leeway,
+            audiences: Arc::clone(&surroundings.audiences),
             ..JwtRules::new(issuer)
         };
         Ok(Jwts {

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::issuer::Trusted;
-use super::validator::TokenFacts;
+use super::validator::{TokenFacts, heap};
 use crate::protocol::bearer::{BearerToken, OwnedToken};
 use crate::types::{RandomnessUnavailable, Timestamp, random};
 
@@ -232,10 +232,10 @@ impl Known {
     /// About how many bytes it takes.
     pub(crate) fn weight(&self) -> usize {
         let kept = match &self.kept {
-            Kept::Token(token) => token.len(),
+            Kept::Token(token) => heap(token.len()),
             Kept::Digest { .. } => 0,
         };
-        size_of::<Self>() + kept + self.facts.weight()
+        heap(size_of::<Self>()) + kept + self.facts.weight()
     }
 }
 

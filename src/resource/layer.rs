@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::mem;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use tower_service::Service;
 use super::check::Check;
 use super::count;
 use super::future::{Parked, ResponseFuture, for_method};
-use super::{AccessToken, Refusal, ResourceServer};
+use super::{AccessToken, Inner, Refusal, ResourceServer};
 use crate::protocol::bearer::RawToken;
 use crate::types::Body;
 
@@ -76,13 +77,16 @@ impl BearerLayer {
                 request.extensions_mut().remove::<AccessToken>();
                 request
                     .extensions_mut()
-                    .insert(NoToken(self.server.clone()));
+                    .insert(NoToken(Arc::clone(&self.server.inner)));
             }
         }
     }
 
     pub(crate) fn refuse<B>(&self, request: &Request<B>, refusal: Refusal) -> Response<Bytes> {
-        let (challenges, body) = (&self.server.0.challenges, &self.server.0.refusal_body);
+        let (challenges, body) = (
+            &self.server.inner.challenges,
+            &self.server.inner.refusal_body,
+        );
         let response = refusal.to_response(challenges, body, request.headers());
         for_method(request.method(), response)
     }
@@ -90,7 +94,7 @@ impl BearerLayer {
 
 /// In the extensions: an optional layer of this resource server was passed without a token.
 #[derive(Clone)]
-pub(crate) struct NoToken(pub(crate) ResourceServer);
+pub(crate) struct NoToken(pub(crate) Arc<Inner>);
 
 impl<S> Layer<S> for BearerLayer {
     type Service = Bearer<S>;
@@ -123,7 +127,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let server = &self.layer.server.0;
+        let server = &self.layer.server.inner;
         if server.place.is(request.uri()) {
             return ResponseFuture::ours(server.issuers.load().document.answer(&request));
         }

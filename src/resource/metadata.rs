@@ -35,7 +35,7 @@ impl<B> Service<Request<B>> for MetadataService {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let issuers = self.server.0.issuers.load();
+        let issuers = self.server.inner.issuers.load();
         ready(Ok(issuers.document.answer(&request).map(Body::ours)))
     }
 }

@@ -14,7 +14,7 @@
 //!
 //! impl Validator for OneToken {
 //!     fn validate_now(&self, token: BearerToken<'_>, _: Timestamp) -> Option<Facts> {
-//!         Some(if token.expose() == "mF_9.B5f-4.1JqM" { Ok(self.0.clone()) } else { Err(NotActive::because("unknown")) })
+//!         Some(if token.expose() == "mF_9.B5f-4.1JqM" { Ok(self.inner.clone()) } else { Err(NotActive::because("unknown")) })
 //!     }
 //!
 //!     async fn validate(&self, token: OwnedToken, now: Timestamp) -> Result<Facts, Unavailable> {
@@ -147,9 +147,13 @@ use revocation::{Revocations, Which};
 
 /// A protected resource: an API, the issuers whose tokens it takes, and how it answers. Clones are the same one.
 #[derive(Clone)]
-pub struct ResourceServer(Arc<Inner>);
+pub struct ResourceServer {
+    inner: Arc<Inner>,
+    /// Apart, since the tokens it hands on refer to the other.
+    hot: Arc<HotTable>,
+}
 
-struct Inner {
+pub(crate) struct Inner {
     metadata_url: String,
     realm: Option<String>,
     issuers: ArcSwap<Issuers>,
@@ -159,13 +163,12 @@ struct Inner {
     place: Place,
     constants: Constants,
     /// Whom a token must be meant for, one of them: the resource, and what else issuers call it.
-    audiences: Vec<Audience>,
+    audiences: Arc<[Audience]>,
     /// A token with the first scope may do what the second allows.
     implications: Vec<(ScopeToken, ScopeToken)>,
     challenges: Challenges,
     refusal_body: RefusalBody,
     recogniser: Recogniser,
-    hot: HotTable,
     revocations: Revocations,
     clock: Arc<dyn Clock>,
 }
@@ -208,13 +211,13 @@ impl ResourceServer {
     /// Where the metadata document is to be found: `/.well-known/oauth-protected-resource` and the resource's own path.
     #[must_use]
     pub fn metadata_path(&self) -> String {
-        self.0.constants.resource.well_known_path()
+        self.inner.constants.resource.well_known_path()
     }
 
     /// The resource's identifier.
     #[must_use]
     pub fn resource(&self) -> &ResourceUri {
-        &self.0.constants.resource
+        &self.inner.constants.resource
     }
 
     /// Checks a token that came another way than in a request of HTTP: with a message of a queue, or the first one of a WebSocket.
@@ -241,7 +244,7 @@ impl ResourceServer {
     /// The answer to a refused request: status, challenge and body (RFC 6750 §3), as the layer sends it.
     #[must_use]
     pub fn refuse<B>(&self, refusal: Refusal) -> Response<Body<B>> {
-        let (challenges, body) = (&self.0.challenges, &self.0.refusal_body);
+        let (challenges, body) = (&self.inner.challenges, &self.inner.refusal_body);
         refusal
             .to_response(challenges, body, &HeaderMap::new())
             .map(Body::ours)
@@ -253,7 +256,7 @@ impl ResourceServer {
     /// For hosts that hear of a change before the cache would notice. A JWT that is checked by its signature is no deader for it:
     /// [`revoke`](Self::revoke) ends it.
     pub fn invalidate(&self, which: &WhichTokens) {
-        self.0.revocations.invalidate(self.remembered(which));
+        self.inner.revocations.invalidate(self.remembered(which));
         self.end(which, Known::end);
     }
 
@@ -279,8 +282,8 @@ impl ResourceServer {
             WhichTokens::Issuer(_) => &all, // there are no others of this issuer's
             which => which,
         };
-        let (remembered, now) = (self.remembered(which), self.0.clock.now());
-        let revocations = &self.0.revocations;
+        let (remembered, now) = (self.remembered(which), self.inner.clock.now());
+        let revocations = &self.inner.revocations;
         let leeway = self.leeway_of(issuer);
         let held = revocations.revoke((issuer.clone(), remembered.clone()), leeway, now);
         revocations.invalidate(remembered);
@@ -297,14 +300,14 @@ impl ResourceServer {
 
     /// By how much the clock of this issuer may differ from ours.
     fn leeway_of(&self, issuer: &IssuerUrl) -> Duration {
-        let issuers = self.0.issuers.load();
+        let issuers = self.inner.issuers.load();
         let source = issuers.sources.iter().find(|source| source.url() == issuer);
         source.map_or(Duration::ZERO, |source| source.trusted.leeway)
     }
 
     fn remembered(&self, which: &WhichTokens) -> Which {
         match which {
-            WhichTokens::This(token) => Which::This(self.0.recogniser.name(token.as_bearer())),
+            WhichTokens::This(token) => Which::This(self.inner.recogniser.name(token.as_bearer())),
             WhichTokens::Jti(jti) => Which::Jti(jti.clone()),
             WhichTokens::Subject(subject) => Which::Subject(subject.clone()),
             WhichTokens::Client(client) => Which::Client(client.clone()),
@@ -314,7 +317,7 @@ impl ResourceServer {
 
     /// Ends what is kept of these tokens.
     fn end(&self, which: &WhichTokens, end: impl Fn(&Known)) {
-        let (recogniser, remembered) = (&self.0.recogniser, self.remembered(which));
+        let (recogniser, remembered) = (&self.inner.recogniser, self.remembered(which));
         let each = |known: &Known| {
             let is_meant = match (which, &remembered) {
                 (WhichTokens::This(token), Which::This(name)) => known.is_named((token, *name)),
@@ -324,26 +327,22 @@ impl ResourceServer {
                 end(known);
             }
         };
-        self.0.hot.for_each(each);
-        for source in &self.0.issuers.load().sources {
+        self.hot.for_each(each);
+        for source in &self.inner.issuers.load().sources {
             if let Some(cache) = &source.cache {
                 cache.for_each(each);
             }
         }
-        self.0.hot.for_each(each);
-    }
-
-    fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.hot.for_each(each);
     }
 }
 
 impl fmt::Debug for ResourceServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let issuers = self.0.issuers.load();
+        let issuers = self.inner.issuers.load();
         let issuers: Vec<_> = issuers.sources.iter().map(|source| source.url()).collect();
         f.debug_struct("ResourceServer")
-            .field("resource", &self.0.constants.resource)
+            .field("resource", &self.inner.constants.resource)
             .field("issuers", &issuers)
             .finish_non_exhaustive()
     }

@@ -113,7 +113,7 @@ impl RequireLayer {
         if self.is_mistake {
             return self;
         }
-        let server = &self.server.0;
+        let server = &self.server.inner;
         let needs = Needs {
             scope: self.demands.scopes.first().cloned().unwrap_or_default(),
             acr_values: &self.demands.acr_values,
@@ -138,7 +138,7 @@ impl RequireLayer {
         if acr_values.is_empty() && max_age.is_none() {
             return Ok(());
         }
-        let now = self.server.0.clock.now();
+        let now = self.server.inner.clock.now();
         step_up::check(token.claims(), acr_values, *max_age, now)
     }
 }
@@ -183,8 +183,12 @@ where
         let token = extensions
             .get::<AccessToken>()
             .filter(|token| token.was_checked_by(server));
-        let refusal = match (token, extensions.get::<NoToken>()) {
-            (Some(token), _) => match self.layer.check(token) {
+        let had_no_token = || {
+            let by = extensions.get::<NoToken>();
+            by.is_some_and(|NoToken(by)| Arc::ptr_eq(by, &server.inner))
+        };
+        let refusal = match token {
+            Some(token) => match self.layer.check(token) {
                 Ok(()) => return ResponseFuture::forward(self.inner.call(request)),
                 Err(refusal) => {
                     tracing::debug!(error = refusal.error(), demands = ?self.layer.demands, "request refused");
@@ -192,8 +196,8 @@ where
                     refusal
                 }
             },
-            (None, Some(NoToken(by))) if by.is(server) => Refusal::NoToken,
-            (None, _) => {
+            None if had_no_token() => Refusal::NoToken,
+            None => {
                 tracing::error!(
                     resource = %server.resource(),
                     "require: no layer of this resource server stands in front; the request is answered 500"
@@ -201,7 +205,7 @@ where
                 return ResponseFuture::ours(for_method(request.method(), server_error()));
             }
         };
-        let body = &server.0.refusal_body;
+        let body = &server.inner.refusal_body;
         let response = refusal.to_response(challenges, body, request.headers());
         ResponseFuture::ours(for_method(request.method(), response))
     }

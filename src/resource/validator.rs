@@ -6,10 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::protocol::bearer::{BearerToken, OwnedToken};
-use crate::types::{Audience, Claims, ClientId, Flag, IssuerUrl, Scope, Subject, Timestamp};
+use crate::types::{
+    Audience, Claims, ClientId, Flag, IssuerUrl, Scope, ScopeToken, Subject, Timestamp,
+};
 
 /// One issuer's way to tell what is known about a token.
 ///
@@ -144,39 +146,64 @@ impl TokenFacts {
 
     /// About how many bytes it takes, for caches that are bounded by weight.
     pub(crate) fn weight(&self) -> usize {
-        let texts = self.issuer.as_str().len()
-            + self.subject.as_str().len()
-            + self.client_id.as_ref().map_or(0, |id| id.as_str().len())
-            + self.jti.as_ref().map_or(0, String::len);
+        let texts = [
+            Some(self.issuer.as_str()),
+            Some(self.subject.as_str()),
+            self.client_id.as_ref().map(ClientId::as_str),
+            self.jti.as_deref(),
+        ];
+        let texts: usize = texts
+            .into_iter()
+            .flatten()
+            .map(|text| heap(text.len()))
+            .sum();
         let scopes: usize = self
             .scope
             .iter()
-            .map(|token| 32 + token.as_str().len())
+            .map(|token| size_of::<ScopeToken>() + heap(token.as_str().len()))
             .sum();
         let audience: usize = self
             .audience
             .iter()
-            .map(|audience| 128 + 2 * audience.as_str().len())
+            .map(|audience| size_of::<Audience>() + 2 * heap(audience.as_str().len()))
             .sum();
-        let claims: usize = self
-            .claims
-            .as_map()
-            .iter()
-            .map(|(name, value)| 64 + name.len() + weight_of(value))
-            .sum();
-        size_of::<Self>() + texts + scopes + audience + claims + 16 * self.flags.len()
+        heap(size_of::<Self>())
+            + texts
+            + scopes
+            + audience
+            + members(self.claims.as_map())
+            + size_of_val(self.flags.as_slice())
     }
 }
 
+/// What a piece of memory takes of the allocator's, with its own notes and in its steps.
+pub(crate) const fn heap(bytes: usize) -> usize {
+    if bytes == 0 {
+        return 0;
+    }
+    let taken = (bytes + 8).next_multiple_of(16);
+    if taken < 32 { 32 } else { taken }
+}
+
+/// A map is made of nodes, each with room for eleven members and at least half full but for the only one.
+fn members(map: &Map<String, Value>) -> usize {
+    const NODE: usize = heap(11 * (size_of::<String>() + size_of::<Value>()) + 16);
+    let members: usize = map
+        .iter()
+        .map(|(name, value)| heap(name.len()) + weight_of(value))
+        .sum();
+    map.len().div_ceil(8) * NODE + members
+}
+
+/// What a value takes besides its own place.
 fn weight_of(value: &Value) -> usize {
-    32 + match value {
+    match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => text.len(),
-        Value::Array(values) => values.iter().map(weight_of).sum(),
-        Value::Object(members) => members
-            .iter()
-            .map(|(name, value)| 64 + name.len() + weight_of(value))
-            .sum(),
+        Value::String(text) => heap(text.len()),
+        Value::Array(values) => {
+            heap(size_of_val(values.as_slice())) + values.iter().map(weight_of).sum::<usize>()
+        }
+        Value::Object(map) => members(map),
     }
 }
 
