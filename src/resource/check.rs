@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::access_token::AccessToken;
 use super::count;
 use super::flights::Outcome;
+use super::hot_table::Hot;
 use super::issuer::{Source, Trusted, of_token};
 use super::known::{Known, Presented};
 use super::policy::{self, Demands};
@@ -112,7 +113,10 @@ impl ResourceServer {
 
     /// Puts a token that came again where it is found fastest, unless something was said of it meanwhile.
     fn promote(&self, known: &Arc<Known>, asked: Asked) {
-        self.hot.insert(known);
+        let hot = Hot::new(Arc::clone(known));
+        // Made now, so that no later check of this thread makes any.
+        drop(hot.token(&self.inner));
+        self.hot.insert(hot);
         let name = || self.inner.recogniser.name_of(known);
         let revocations = &self.inner.revocations;
         if revocations.were_said_since(asked.said, name, Some(&known.facts)) {

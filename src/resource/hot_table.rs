@@ -33,13 +33,20 @@ struct Set {
     older: ArcSwapOption<Hot>,
 }
 
-/// What is known of a token, and what is handed on of it.
+/// What is known of a token, and what is handed on of it if it is found good: the first request of a stripe makes its own.
 pub(crate) struct Hot {
     known: Arc<Known>,
     tokens: [OnceLock<AccessToken>; STRIPES],
 }
 
 impl Hot {
+    pub(crate) fn new(known: Arc<Known>) -> Self {
+        Self {
+            known,
+            tokens: Default::default(),
+        }
+    }
+
     pub(crate) fn known(&self) -> &Known {
         &self.known
     }
@@ -96,20 +103,17 @@ impl HotTable {
     }
 
     /// Takes a token in; the older one of its set goes.
-    pub(crate) fn insert(&self, known: &Arc<Known>) {
-        if known.weight() > HEAVIEST {
+    pub(crate) fn insert(&self, hot: Hot) {
+        if hot.known.weight() > HEAVIEST {
             return;
         }
-        if let Some(set) = self.set(known.hash()) {
-            let hot = Hot {
-                known: Arc::clone(known),
-                tokens: Default::default(),
-            };
+        let hash = hot.known.hash();
+        if let Some(set) = self.set(hash) {
             let displaced = set.newer.swap(Some(Arc::new(hot)));
             // The same token again displaces itself: an entry that has ended makes no room that another one had.
             if displaced
                 .as_ref()
-                .is_some_and(|displaced| displaced.known.hash() != known.hash())
+                .is_some_and(|displaced| displaced.known.hash() != hash)
             {
                 set.older.store(displaced);
             }
@@ -161,7 +165,7 @@ mod tests {
             let (facts, trusted) = (Arc::new(facts), Arc::clone(&self.trusted));
             let fresh_until = Timestamp::from_secs(fresh_until);
             let known = Arc::new(Known::new(&presented, facts, trusted, fresh_until));
-            self.table.insert(&known);
+            self.table.insert(Hot::new(Arc::clone(&known)));
             known
         }
 
