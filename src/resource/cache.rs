@@ -86,6 +86,7 @@ pub(crate) struct FactsCache {
 #[derive(Debug, Clone, Copy)]
 struct Refused {
     why: NotActive,
+    asked_at: Timestamp,
     until: Timestamp,
     /// The generation of what it was judged by.
     generation: u64,
@@ -144,7 +145,7 @@ impl FactsCache {
             return None;
         }
         let (facts, trusted) = (Arc::clone(facts), Arc::clone(trusted));
-        let known = Arc::new(Known::new(token, facts, trusted, fresh_until));
+        let known = Arc::new(Known::new(token, facts, trusted, (now, fresh_until)));
         self.live
             .insert(Key(Arc::clone(&known)), Arc::clone(&known));
         Some(known)
@@ -163,7 +164,8 @@ impl FactsCache {
         now: Timestamp,
     ) -> Option<NotActive> {
         let refused = self.not_active.get(&token)?;
-        (now < refused.until && refused.generation == generation).then_some(refused.why)
+        let is_believed = now < refused.until && !now.is_set_back_from(refused.asked_at);
+        (is_believed && refused.generation == generation).then_some(refused.why)
     }
 
     /// Remembers for a little while that the token is not active.
@@ -173,6 +175,7 @@ impl FactsCache {
         if asked.at < until {
             let refused = Refused {
                 why,
+                asked_at: asked.at,
                 until,
                 generation: asked.generation,
             };
@@ -318,6 +321,20 @@ mod tests {
         assert!(world.has("short", 1009));
         assert!(!world.has("short", 1010));
         assert!(!world.has("gone", 1000));
+    }
+
+    #[test]
+    fn what_was_said_is_believed_no_longer_where_the_clock_was_set_back() {
+        let world = world(CacheLimits::new());
+        world.insert("good", 5000, 1000);
+        world.refuse("bad", 1, 1000);
+        assert!(world.has("good", 995) && world.refuses("bad", 1, 995));
+        for now in [994, 500, 0] {
+            assert!(
+                !world.has("good", now) && !world.refuses("bad", 1, now),
+                "{now}"
+            );
+        }
     }
 
     #[test]

@@ -164,7 +164,7 @@ mod tests {
             let presented = self.recogniser.present(text.as_bytes());
             let (facts, trusted) = (Arc::new(facts), Arc::clone(&self.trusted));
             let fresh_until = Timestamp::from_secs(fresh_until);
-            let known = Arc::new(Known::new(&presented, facts, trusted, fresh_until));
+            let known = Arc::new(Known::new(&presented, facts, trusted, (NOW, fresh_until)));
             self.table.insert(Hot::new(Arc::clone(&known)));
             known
         }

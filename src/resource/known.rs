@@ -159,7 +159,8 @@ pub(crate) struct Known {
     kept: Kept,
     pub(crate) facts: Arc<TokenFacts>,
     pub(crate) trusted: Arc<Trusted>,
-    /// Judged by our clock at each hit: a cache's own clock only frees memory.
+    /// When the issuer was asked, and until when that is believed. Judged by our clock at each hit: a cache's own clock only frees memory.
+    asked_at: Timestamp,
     fresh_until: Timestamp,
     has_ended: AtomicBool,
 }
@@ -174,13 +175,14 @@ impl Known {
         presented: &Presented<'_>,
         facts: Arc<TokenFacts>,
         trusted: Arc<Trusted>,
-        fresh_until: Timestamp,
+        (asked_at, fresh_until): (Timestamp, Timestamp),
     ) -> Self {
         Self {
             hash: presented.hash,
             kept: presented.keep(),
             facts,
             trusted,
+            asked_at,
             fresh_until,
             has_ended: AtomicBool::new(false),
         }
@@ -213,6 +215,8 @@ impl Known {
     /// of them. Whoever finds them ended asks the issuer anew.
     pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
         now < self.fresh_until
+            // Where the clock was set back, the facts would be believed for longer by as much.
+            && !now.is_set_back_from(self.asked_at)
             && !self.has_ended.load(Ordering::Acquire)
             && !self.trusted.is_retired()
             && !self.facts.have_ended()
@@ -258,7 +262,8 @@ mod tests {
         let facts = TokenFacts::builder(issuer.clone(), subject, Timestamp::MAX).build();
         let trusted = Arc::new(Trusted::new(issuer));
         let presented = recogniser.present(text.as_bytes());
-        Known::new(&presented, Arc::new(facts), trusted, Timestamp::MAX)
+        let ever = (Timestamp::from_secs(0), Timestamp::MAX);
+        Known::new(&presented, Arc::new(facts), trusted, ever)
     }
 
     #[test]

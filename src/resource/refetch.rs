@@ -34,8 +34,9 @@ pub(crate) struct Refetch {
     /// How many have begun, and the last of them that is over.
     pub(crate) begun: u64,
     pub(crate) landed: u64,
-    /// When the next one begins by itself.
+    /// When the next one begins by itself, and when that was settled.
     due: Timestamp,
+    settled: Timestamp,
     /// Until when the keys that are there may be used.
     kept_until: Timestamp,
     failures: u32,
@@ -57,6 +58,7 @@ impl Refetch {
             begun: 0,
             landed: 0,
             due: now,
+            settled: now,
             kept_until: now,
             failures: 0,
             bucket: Bucket::full(now),
@@ -66,6 +68,9 @@ impl Refetch {
 
     /// How long until the next one is due.
     pub(crate) fn pause(&self, now: Timestamp) -> Duration {
+        if now.is_set_back_from(self.settled) {
+            return Duration::ZERO; // nobody knows how long it was
+        }
         self.due.since(now)
     }
 
@@ -74,6 +79,7 @@ impl Refetch {
         self.begun += 1;
         // Should it never come to an end, the next one is not due at once.
         self.due = now.saturating_add(self.retry());
+        self.settled = now;
         self.begun
     }
 
@@ -89,6 +95,7 @@ impl Refetch {
         self.kept_until = began.saturating_add(fresh).saturating_add(KEPT);
         // Ahead of its time: 90 % of it, give or take a tenth of that.
         self.due = began.saturating_add(fresh * 9 / 10 * (90 + random(20)) / 100);
+        self.settled = began;
         if news {
             self.missing.clear();
         }
@@ -102,6 +109,7 @@ impl Refetch {
     pub(crate) fn failed(&mut self, now: Timestamp) -> Change {
         self.landed = self.begun;
         self.due = now.saturating_add(self.retry());
+        self.settled = now;
         self.failures = self.failures.saturating_add(1);
         match self.failures {
             1 => Change::Failing,
@@ -141,7 +149,8 @@ impl Refetch {
     /// When the fetch began that has not brought this key, if that is not long ago.
     pub(crate) fn missing_since(&self, name: &str, now: Timestamp) -> Option<Timestamp> {
         let since = *self.missing.get(name)?;
-        (now < since.saturating_add(MISSING_FOR)).then_some(since)
+        let is_recent = now < since.saturating_add(MISSING_FOR) && !now.is_set_back_from(since);
+        is_recent.then_some(since)
     }
 
     fn retry(&self) -> Duration {
@@ -167,6 +176,7 @@ impl Bucket {
     }
 
     fn take(&mut self, now: Timestamp) -> bool {
+        self.since = self.since.min(now);
         let gained = now.since(self.since).as_secs() / REFILL.as_secs();
         let gained = u32::try_from(gained).unwrap_or(u32::MAX);
         self.since = self.since.saturating_add(REFILL.saturating_mul(gained));
@@ -253,6 +263,22 @@ mod tests {
     }
 
     #[test]
+    fn where_the_clock_was_set_back_keys_are_fetched_at_once_and_the_bucket_fills_on() {
+        let mut refetch = Refetch::new(at(9000));
+        refetch.begin(at(9000));
+        refetch.succeeded(at(9000), None, true);
+        refetch.is_missing("a", at(9000));
+        assert!(refetch.pause(at(8995)) > Duration::ZERO);
+        assert!(refetch.missing_since("a", at(8995)).is_some());
+        assert_eq!(refetch.pause(at(8994)), Duration::ZERO);
+        assert_eq!(refetch.missing_since("a", at(8994)), None);
+
+        let mut bucket = Bucket::full(at(9000));
+        let mut taken = |now| (0..10).filter(|_| bucket.take(at(now))).count();
+        assert_eq!((taken(9000), taken(1000), taken(1010)), (3, 0, 1));
+    }
+
+    #[test]
     fn v06_who_lacks_a_key_joins_what_is_under_way_or_takes_one_of_few() {
         let mut refetch = Refetch::new(at(1000));
         assert_eq!(refetch.ask(0, at(1000)), Some(1), "the first is due");
@@ -280,7 +306,7 @@ mod tests {
         assert_eq!(taken(1040), 1);
         assert_eq!(taken(99_999), 3);
         assert_eq!(taken(0), 0, "a clock that goes back gives nothing");
-        assert_eq!(taken(100_009), 1);
+        assert_eq!(taken(10), 1, "and it fills on from there");
     }
 
     #[test]

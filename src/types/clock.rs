@@ -38,6 +38,12 @@ impl Timestamp {
         Self::from_secs(self.0.saturating_add(time.as_secs()))
     }
 
+    /// Whether the clock that says this now has been set back since it said that: by more than the steps in which clocks are kept right.
+    #[cfg(feature = "resource")]
+    pub(crate) const fn is_set_back_from(self, then: Self) -> bool {
+        self.0.saturating_add(5) < then.0
+    }
+
     /// The time from an earlier moment to this one; zero if that was not earlier.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
