@@ -1,4 +1,4 @@
-//! What holds of all input: nothing panics, what parses prints itself, and and a refresh family and a device that polls do what a model says.
+//! What holds of all input: nothing panics, what parses prints itself, and a refresh family and a device do what a model says.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -119,7 +119,8 @@ async fn server(now: Timestamp) -> (AuthorizationServer, ManualClock) {
     let web = Client::confidential("web".parse().unwrap(), &Secret::new("s"))
         .grant_types([ClientCredentials]);
     let other = Client::public("other".parse().unwrap()).grant_types([RefreshToken]);
-    for client in [app, web, other] {
+    let stranger = Client::public("stranger".parse().unwrap()).grant_types([DeviceCode]);
+    for client in [app, web, other, stranger] {
         oauth.clients().create(client).await.unwrap();
     }
     (oauth, clock)
@@ -423,40 +424,47 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The first refresh token of a new grant of alice.
-async fn first_refresh_token(oauth: &AuthorizationServer) -> String {
-    let target = format!(
-        "/auth/authorize?response_type=code&client_id=app&code_challenge={CHALLENGE}&code_challenge_method=S256"
-    );
+/// The interaction and the proof in the form of alice's page at this place.
+async fn page(oauth: &AuthorizationServer, target: &str) -> (String, String) {
     let request = Request::get(target).header("x-user", "alice");
-    let answer = oauth
-        .service()
-        .oneshot(request.body(Full::<Bytes>::default()).unwrap())
-        .await;
-    let page = answer
-        .unwrap()
-        .into_body()
-        .collect()
-        .await
-        .unwrap()
-        .to_bytes();
+    let request = request.body(Full::<Bytes>::default()).unwrap();
+    let answer = oauth.service().oneshot(request).await.unwrap();
+    let page = answer.into_body().collect().await.unwrap().to_bytes();
     let page = std::str::from_utf8(&page).unwrap();
     let field = |name: &str| {
         let (_, rest) = page.split_once(&format!("name=\"{name}\"")).unwrap();
         let (_, value) = rest.split_once("value=\"").unwrap();
         value.split('"').next().unwrap().to_owned()
     };
-    let form = format!(
-        "interaction={}&csrf={}&decision=allow",
-        field("interaction"),
-        field("csrf")
-    );
-    let request = Request::post("/auth/authorize")
+    (field("interaction"), field("csrf"))
+}
+
+/// Where alice is sent by a form of hers, if she is sent anywhere.
+async fn submit(oauth: &AuthorizationServer, path: &str, form: String) -> Option<String> {
+    let request = Request::post(path)
         .header("content-type", "application/x-www-form-urlencoded")
         .header("x-user", "alice")
         .header("sec-fetch-site", "same-origin");
     let (_, location, _) = send(oauth, request.body(Full::from(form)).unwrap()).await;
-    let location = location.unwrap();
+    location
+}
+
+async fn decide(
+    oauth: &AuthorizationServer,
+    (interaction, csrf): &(String, String),
+    decision: &str,
+) -> Option<String> {
+    let form = format!("interaction={interaction}&csrf={csrf}&decision={decision}");
+    submit(oauth, "/auth/authorize", form).await
+}
+
+/// The first refresh token of a new grant of alice.
+async fn first_refresh_token(oauth: &AuthorizationServer) -> String {
+    let target = format!(
+        "/auth/authorize?response_type=code&client_id=app&code_challenge={CHALLENGE}&code_challenge_method=S256"
+    );
+    let page = page(oauth, &target).await;
+    let location = decide(oauth, &page, "allow").await.unwrap();
     let (_, code) = location.split_once("?code=").unwrap();
     let code = code.split('&').next().unwrap();
     let form =
@@ -518,6 +526,122 @@ proptest! {
                         let given = given.unwrap().to_owned();
                         assert!(status == 200 && !family.tokens.contains(&given));
                         family.tokens.push(given);
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// RFC 8628 §3.3 to §3.5 as a model: what becomes of a device record.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum DeviceModel {
+    Pending,
+    Approved,
+    /// Approved, and then all of alice's was revoked.
+    Dead,
+    Denied,
+    Redeemed,
+}
+
+#[derive(Debug, Clone)]
+enum DeviceStep {
+    Poll {
+        stranger: bool,
+    },
+    Advance(u64),
+    /// In one of two tabs.
+    Decide {
+        tab: usize,
+        yes: bool,
+    },
+    RevokeSubject,
+}
+
+fn device_step() -> impl Strategy<Value = DeviceStep> {
+    let spans = vec![1, 4, 5, 10, 60, 299, 600];
+    prop_oneof![
+        8 => prop::bool::weighted(0.2).prop_map(|stranger| DeviceStep::Poll { stranger }),
+        6 => prop::sample::select(spans).prop_map(DeviceStep::Advance),
+        4 => (0..2_usize, any::<bool>()).prop_map(|(tab, yes)| DeviceStep::Decide { tab, yes }),
+        1 => Just(DeviceStep::RevokeSubject),
+    ]
+}
+
+impl DeviceModel {
+    fn poll(&mut self, now: u64, too_soon: bool) -> Option<&'static str> {
+        match self {
+            _ if now >= 1200 => Some("invalid_grant"), // forgotten
+            Self::Redeemed => Some("invalid_grant"),
+            Self::Denied => Some("access_denied"),
+            _ if now >= 600 => Some("expired_token"),
+            Self::Dead => {
+                *self = Self::Redeemed; // it is used up, though nothing comes of it
+                Some("invalid_grant")
+            }
+            Self::Pending if too_soon => Some("slow_down"),
+            Self::Pending => Some("authorization_pending"),
+            Self::Approved => {
+                *self = Self::Redeemed;
+                None
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn s07_a_device_record_does_what_the_model_says(steps in prop::collection::vec(device_step(), 1..25)) {
+        run(async {
+            let (oauth, clock) = server(NOW).await;
+            let (_, told) = post(&oauth, "/auth/device", "client_id=app".to_owned()).await;
+            let (code, user_code) = (told["device_code"].as_str().unwrap(), told["user_code"].as_str().unwrap());
+            let mut tabs = Vec::new();
+            for _ in 0..2 {
+                let place = submit(&oauth, "/device", format!("user_code={user_code}")).await.unwrap();
+                tabs.push(page(&oauth, &place).await);
+            }
+            let mut device = DeviceModel::Pending;
+            let (mut interval, mut last, mut now) = (5, None, 0);
+            for step in steps {
+                match step {
+                    DeviceStep::Advance(seconds) => {
+                        clock.advance(Duration::from_secs(seconds));
+                        now += seconds;
+                    }
+                    DeviceStep::RevokeSubject => {
+                        oauth.grants().revoke_all_of_subject(&Subject::new("alice").unwrap()).await.unwrap();
+                        if device == DeviceModel::Approved {
+                            device = DeviceModel::Dead;
+                        }
+                    }
+                    // The first decision stands, whatever the other tab says later.
+                    DeviceStep::Decide { tab, yes } => {
+                        decide(&oauth, &tabs[tab], if yes { "allow" } else { "deny" }).await;
+                        if device == DeviceModel::Pending && now < 600 {
+                            device = if yes { DeviceModel::Approved } else { DeviceModel::Denied };
+                        }
+                    }
+                    DeviceStep::Poll { stranger } => {
+                        let client = if stranger { "stranger" } else { "app" };
+                        let form = format!(
+                            "grant_type=urn:ietf:params:oauth:grant-type:device_code&client_id={client}&device_code={code}"
+                        );
+                        let (status, told) = post(&oauth, "/auth/token", form).await;
+                        let error = told["error"].as_str();
+                        if stranger {
+                            assert_eq!((status, error), (400, Some("invalid_grant")));
+                            continue;
+                        }
+                        let too_soon = last.is_some_and(|last| now - last < interval);
+                        if device == DeviceModel::Pending {
+                            last = Some(now);
+                            interval = if too_soon { (interval + 5).min(60) } else { interval };
+                        }
+                        let expected = device.poll(now, too_soon);
+                        assert_eq!((status, error), (if expected.is_some() { 400 } else { 200 }, expected));
                     }
                 }
             }
