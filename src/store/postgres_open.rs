@@ -72,10 +72,10 @@ impl PostgresStoreBuilder {
     }
 
     /// A store with connections of its own to the database of this URL (`postgres://user:password@host/database`; see
-    /// [`PgConnectOptions`] for what else it may say). One is opened now.
+    /// [`PgConnectOptions`] for what else it may say). One is opened now; the others when they are needed, and each lives for half an hour.
     ///
     /// # Errors
-    /// [`PostgresOpenError::Failed`] if the URL is none, or nobody answers in time.
+    /// [`PostgresOpenError::Failed`] if the URL is none, or nobody answers in time. A server that refuses is not waited for.
     pub async fn connect(self, url: &str) -> Result<PostgresStore, PostgresOpenError> {
         let options: PgConnectOptions = url.parse()?;
         let most = self.max_connections.unwrap_or(CONNECTIONS);

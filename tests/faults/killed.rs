@@ -5,7 +5,9 @@
 
 use crate::answer::Answer;
 use crate::node::Node;
-use crate::place::Place;
+use crate::place::{PATIENT, Place};
+use crate::proxy::{Network, Proxy};
+use crate::redis_own::{Own, available};
 use crate::struck::{Point, When};
 
 /// Kills nodes at each write of a flow in turn, and looks at what the next node makes of the rest. Each time another person takes part.
@@ -202,5 +204,44 @@ async fn s06_a_revocation_is_answered_with_200_only_when_it_is_done_wherever_a_n
         )
         .await;
         assert_eq!(writes, 1, "the token; {}", place.store);
+    }
+}
+
+/// In Redis a grant takes three scripts: its owners' indexes are written first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s04_a_code_in_redis_gives_tokens_at_most_once_whichever_script_is_the_last() {
+    let Some(()) = available() else { return };
+    let server = Own::start(&["--save", ""]);
+    let proxy = Proxy::to(server.socket()).await;
+    let direct = Place::redis(&server.url(), PATIENT);
+    let proxied = direct.at(format!("redis://127.0.0.1:{}", proxy.port()));
+    let first = Node::start(&direct).await;
+    first.tokens("nobody").await; // from then on Redis knows the scripts
+    for script in 0.. {
+        let node = Node::start(&proxied).await;
+        let person = format!("person-{script}");
+        let code = node.code(&person).await;
+        proxy.becomes(Network::HoldsScript(script));
+        tokio::select! {
+            answer = node.redeem(&code) => {
+                answer.ok();
+                assert!(script >= 4, "code, an index or two, grant, token");
+                return;
+            }
+            () = proxy.holds() => {}
+        }
+        node.kill().await;
+        proxy.becomes(Network::Forwards);
+        let again = first.redeem(&code).await;
+        let is_lost = script > 0;
+        if is_lost {
+            again.error(400, "invalid_grant");
+            assert_eq!(first.grants(&person).await, 0, "{script}");
+        } else {
+            again.ok();
+        }
+        first.tokens(&person).await;
+        let alive = if is_lost { 1 } else { 2 };
+        assert_eq!(first.grants(&person).await, alive, "{script}");
     }
 }

@@ -11,11 +11,11 @@ use crate::{postgres_server, redis_own, redis_server};
 pub(crate) struct Place {
     pub(crate) store: &'static str,
     /// A URL, or the path of a file.
-    pub(crate) at: String,
+    at: String,
     /// The schema, or the prefix.
-    pub(crate) name: String,
+    name: String,
     /// How long a step of the store may take.
-    pub(crate) limit: Duration,
+    limit: Duration,
     _file: Option<TempDir>,
 }
 
@@ -23,7 +23,7 @@ pub(crate) struct Place {
 pub(crate) const CONNECTIONS: u32 = 4;
 
 /// The machine may be busy: nothing is slow on purpose.
-const PATIENT: Duration = Duration::from_secs(20);
+pub(crate) const PATIENT: Duration = Duration::from_secs(20);
 
 impl Place {
     pub(crate) fn postgres(url: &str, limit: Duration) -> Self {
@@ -43,6 +43,12 @@ impl Place {
             _file: Some(folder),
             ..Self::new("sqlite", at, String::new(), PATIENT)
         }
+    }
+
+    /// The same records, by another way.
+    pub(crate) fn at(&self, at: String) -> Self {
+        let name = self.name.clone();
+        Self::new(self.store, at, name, self.limit)
     }
 
     fn new(store: &'static str, at: String, name: String, limit: Duration) -> Self {

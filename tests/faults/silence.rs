@@ -63,11 +63,11 @@ async fn goes_through_silence(store: impl Store + Clone, proxy: &Proxy) {
         fifty_ask(&store).await;
         assert_eq!(fifty_ask(&store).await, 50, "{network:?}");
     }
-    // The last answer on a connection was good, and what follows it never comes.
+    // A connection that has had its last answer looks as good as any.
     let get = async || timeout(LIMIT + BUSY, store.get(key())).await.unwrap();
     for _ in 0..=CONNECTIONS {
         proxy.becomes(Network::OneAnswerMore);
-        assert!(get().await.is_ok());
+        let _ = get().await; // that answer, unless something else was asked before
         proxy.becomes(Network::Forwards);
         let _ = get().await; // it finds out
         assert!(get().await.is_ok(), "a place is lost");
