@@ -64,6 +64,7 @@ async fn a_redis_that_comes_back_with_older_data_has_undone_what_was_written_sin
     node.redeem(&code).await.error(400, "invalid_grant");
 }
 
+#[expect(clippy::future_not_send, reason = "it is awaited where it is made")]
 async fn until(is_so: impl AsyncFn() -> bool) {
     let so = async { while !is_so().await {} };
     let so = tokio::time::timeout(LIMIT * 4, so).await;

@@ -82,7 +82,7 @@ impl Load {
     }
 
     /// Waits until each client has counted one more of these than now.
-    async fn each(&mut self, within: Duration, counted: impl Fn(&Told) -> &AtomicUsize) {
+    async fn each(&mut self, within: Duration, counted: fn(&Told) -> &AtomicUsize) {
         let told = &self.clients.told;
         let count = |told| counted(told).load(Ordering::SeqCst);
         let before: Vec<_> = told.iter().map(count).collect();
