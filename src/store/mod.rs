@@ -34,6 +34,8 @@ mod observer;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
+mod postgres_connections;
+#[cfg(feature = "postgres")]
 mod postgres_listener;
 #[cfg(feature = "postgres")]
 mod postgres_open;

@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{Executor as _, PgPool, Postgres, Row as _, SqlStr};
+use sqlx::{Connection as _, PgPool, Postgres, Row as _, SqlStr};
 use tokio::task::JoinHandle;
 
 use super::feed::Feed;
+use super::postgres_connections::{Connections, Lent};
 use super::postgres_listener::Listener;
 use super::postgres_open::{BoxError, PostgresOpenError, PostgresStoreBuilder};
 use super::postgres_schema::Table;
@@ -22,6 +22,8 @@ use super::{
     Changes, Cursor, Insert, Key, Listing, Page, Record, Replace, Store, StoreError, Version,
 };
 use crate::types::{Digest, Timestamp};
+
+const NO_ANSWER: &str = "Postgres has not answered in time";
 
 /// Records in a table of PostgreSQL (12 or newer): the durable store for many nodes, all equal.
 ///
@@ -56,7 +58,7 @@ use crate::types::{Digest, Timestamp};
 pub struct PostgresStore(Arc<Inner>);
 
 struct Inner {
-    pool: PgPool,
+    connections: Connections,
     table: Table,
     timeout: Duration,
     feed: Arc<Feed>,
@@ -80,18 +82,21 @@ impl PostgresStore {
 
     /// A store in the table `tower_oauth.records`, over a pool that the host has already, and may use for other things.
     ///
-    /// The pool should be set up as [`connect`](Self::connect) does it: `max_connections` for the requests that are served at once;
-    /// `test_before_acquire(false)`, or each step has two round trips; and, by `after_connect`, a `statement_timeout`, without which a
-    /// statement that was given up here goes on at the server. The transactions of the pool must be `read committed`, which they are
-    /// by default: in others a race that is lost may be an error.
+    /// [`connect`](Self::connect) is better where nothing else needs the pool. A pool asks the server for an answer whenever a connection is
+    /// given back, and the place stays taken until it has come: on a network that has gone away in silence, until TCP gives up.
+    ///
+    /// The pool should have `max_connections` for the requests that are served at once; `test_before_acquire(false)`, or each step has
+    /// one more round trip; and, by `after_connect`, a `statement_timeout`, without which a statement that was given up here goes on at
+    /// the server. The transactions of the pool must be `read committed`, which they are by default: in others a race that is lost may
+    /// be an error.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         Self::builder().pool(pool)
     }
 
-    pub(super) fn over(pool: PgPool, table: Table, timeout: Duration) -> Self {
+    pub(super) fn over(connections: Connections, table: Table, timeout: Duration) -> Self {
         Self(Arc::new(Inner {
-            pool,
+            connections,
             table,
             timeout,
             feed: Arc::new(Feed::not_begun()),
@@ -107,13 +112,21 @@ impl PostgresStore {
     /// # Errors
     /// [`PostgresOpenError`] says why not.
     pub async fn migrate(&self) -> Result<(), PostgresOpenError> {
-        let mut transaction = self
-            .0
-            .pool
-            .begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")
-            .await?;
+        let mut connection = self.lend().await?;
+        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
+        let mut transaction = connection.get()?.begin_with(begin).await?;
         self.0.table.migrate(&mut transaction).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        connection.give_back();
+        Ok(())
+    }
+
+    /// A connection, in time.
+    pub(super) async fn lend(&self) -> Result<Lent<'_>, PostgresOpenError> {
+        let lent = tokio::time::timeout(self.0.timeout, self.0.connections.lend()).await;
+        Ok(lent.map_err(|_| PostgresOpenError::Failed {
+            source: NO_ANSWER.into(),
+        })??)
     }
 
     /// The rows of a statement, after its commit.
@@ -122,9 +135,9 @@ impl PostgresStore {
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, StoreError> {
         let answer = tokio::time::timeout(self.0.timeout, async {
-            let mut connection = Lent(Some(self.0.pool.acquire().await?));
+            let mut connection = self.0.connections.lend().await?;
             // All that the server says, since it commits behind the last row.
-            let rows = connection.get()?.fetch_all(query).await?;
+            let rows = query.fetch_all(connection.get()?).await?;
             connection.give_back();
             Ok(rows)
         });
@@ -132,8 +145,8 @@ impl PostgresStore {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(error)) => Err(self.failed(error)),
             Err(_elapsed) => {
-                self.close_idle();
-                Err(StoreError::new("Postgres has not answered in time"))
+                self.0.connections.close_idle();
+                Err(StoreError::new(NO_ANSWER))
             }
         }
     }
@@ -149,18 +162,11 @@ impl PostgresStore {
                 ));
             }
             // The server has ended the connection: it shuts down, or an administrator wants it so.
-            Some(code) if code.starts_with("57P") => self.close_idle(),
-            None if matches!(error, sqlx::Error::Io(_)) => self.close_idle(),
+            Some(code) if code.starts_with("57P") => self.0.connections.close_idle(),
+            None if matches!(error, sqlx::Error::Io(_)) => self.0.connections.close_idle(),
             Some(_) | None => {}
         }
         StoreError::new(error)
-    }
-
-    /// Where one connection is dead, others are: so that one request finds it out, and not one for each.
-    fn close_idle(&self) {
-        while let Some(connection) = self.0.pool.try_acquire() {
-            drop(connection.detach());
-        }
     }
 
     /// Starts the listener, once; again if the runtime it was in is gone.
@@ -173,7 +179,7 @@ impl PostgresStore {
             .unwrap_or_else(PoisonError::into_inner);
         if listener.as_ref().is_none_or(JoinHandle::is_finished) {
             let new = Listener {
-                options: self.0.pool.connect_options(),
+                options: self.0.connections.options(),
                 channel: self.0.table.channel(),
                 timeout: self.0.timeout,
                 feed: Arc::clone(&self.0.feed),
@@ -292,28 +298,6 @@ impl Store for PostgresStore {
     async fn changes(&self, after: Option<Cursor>) -> Result<Changes, StoreError> {
         self.listen()?;
         self.0.feed.changes(after).await
-    }
-}
-
-/// A connection in use. One that has failed, or whose caller went away in the middle, is closed and not used again.
-struct Lent(Option<PoolConnection<Postgres>>);
-
-impl Lent {
-    fn get(&mut self) -> Result<&mut PoolConnection<Postgres>, sqlx::Error> {
-        self.0.as_mut().ok_or(sqlx::Error::PoolClosed)
-    }
-
-    fn give_back(mut self) {
-        drop(self.0.take());
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            // Closed at once, and its place in the pool is free: the pool itself would first wait for an answer.
-            drop(connection.detach());
-        }
     }
 }
 

@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgPool};
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
 
 use super::postgres::PostgresStore;
+use super::postgres_connections::Connections;
 use super::postgres_schema::{PostgresName, Table};
 
 /// Longer than a request wants to wait, shorter than its client does.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTIONS: u32 = 10;
-/// A connection that nobody has used for so long is asked whether it is alive before it is used.
-const IDLE: Duration = Duration::from_secs(5);
 
 /// Settings of a [`PostgresStore`].
 ///
@@ -73,53 +72,30 @@ impl PostgresStoreBuilder {
     }
 
     /// A store with connections of its own to the database of this URL (`postgres://user:password@host/database`; see
-    /// [`PgConnectOptions`] for what else it may say). One is opened now.
+    /// [`PgConnectOptions`] for what else it may say). One is opened now; the others when they are needed, and each lives for half an hour.
     ///
     /// # Errors
-    /// [`PostgresOpenError::Failed`] if the URL is none, or nobody answers in time.
+    /// [`PostgresOpenError::Failed`] if the URL is none, or nobody answers in time. A server that refuses is not waited for.
     pub async fn connect(self, url: &str) -> Result<PostgresStore, PostgresOpenError> {
         let options: PgConnectOptions = url.parse()?;
-        let timeout = self.timeout.unwrap_or(TIMEOUT);
-        // A little later than here, where the statement is given up: then the server lets go of it as well.
-        let at_server = (timeout + timeout / 4).as_millis().max(1).to_string();
-        let pool = PgPoolOptions::new()
-            .max_connections(self.max_connections.unwrap_or(CONNECTIONS).max(1))
-            .acquire_timeout(timeout)
-            .test_before_acquire(false)
-            .before_acquire(|connection, was| {
-                Box::pin(async move {
-                    if was.idle_for >= IDLE {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .after_connect(move |connection, _| {
-                let at_server = at_server.clone();
-                Box::pin(async move {
-                    sqlx::query(
-                        "SELECT set_config('statement_timeout', $1, false), \
-                         set_config('default_transaction_isolation', 'read committed', false)",
-                    )
-                    .persistent(false)
-                    .bind(at_server)
-                    .execute(connection)
-                    .await?;
-                    Ok(())
-                })
-            })
-            .connect_with(options)
-            .await?;
-        Ok(self.pool(pool))
+        let most = self.max_connections.unwrap_or(CONNECTIONS);
+        let limit = self.timeout.unwrap_or(TIMEOUT);
+        let store = self.over(Connections::own(options, most, limit));
+        store.lend().await?.give_back();
+        Ok(store)
     }
 
     /// A store over a pool of the host's own; see [`PostgresStore::new`].
     #[must_use]
     pub fn pool(self, pool: PgPool) -> PostgresStore {
+        self.over(Connections::Pool(pool))
+    }
+
+    fn over(self, connections: Connections) -> PostgresStore {
         let schema = PostgresName::or_default(self.schema, "tower_oauth");
         let table = PostgresName::or_default(self.table, "records");
         let timeout = self.timeout.unwrap_or(TIMEOUT);
-        PostgresStore::over(pool, Table::new(schema, table), timeout)
+        PostgresStore::over(connections, Table::new(schema, table), timeout)
     }
 }
 

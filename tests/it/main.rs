@@ -97,6 +97,7 @@ mod structure;
 mod support;
 mod token;
 mod tonic_refusals;
+mod upgrade;
 mod values;
 mod verification;
 mod watch;

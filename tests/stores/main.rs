@@ -13,6 +13,9 @@ mod redis;
 #[cfg(all(unix, feature = "redis"))]
 mod redis_conformance;
 #[cfg(all(unix, feature = "redis"))]
+#[path = "../support/redis_own.rs"]
+mod redis_own;
+#[cfg(all(unix, feature = "redis"))]
 mod redis_proxy;
 #[cfg(all(unix, feature = "redis"))]
 #[path = "../support/redis.rs"]
