@@ -109,7 +109,14 @@ impl PostgresStoreBuilder {
                 })
             })
             .connect_with(options)
-            .await?;
+            .await
+            .map_err(|error| match error {
+                // Whoever refuses a connection may be starting up: it was tried until now.
+                sqlx::Error::PoolTimedOut => PostgresOpenError::Failed {
+                    source: format!("nobody has answered within {timeout:?}").into(),
+                },
+                error => error.into(),
+            })?;
         Ok(self.pool(pool))
     }
 
