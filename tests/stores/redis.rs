@@ -15,7 +15,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::redis_proxy::Proxy;
 use crate::redis_server as server;
-use crate::redis_servers::{Cluster, Own, available};
+use crate::redis_server::available;
+use crate::redis_servers::{Cluster, Own};
 use crate::support::{key, later, now, owner, record};
 
 /// How long the store may take to say that Redis does not answer, and how much longer a busy machine may.
