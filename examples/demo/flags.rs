@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,7 +24,8 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "URL")]
     pub(crate) issuer: Option<String>,
 
-    /// Where everything is kept: `memory:` or `sqlite:PATH`
+    /// Where everything is kept: `memory:`, `sqlite:PATH`, `postgres://USER:PASSWORD@HOST/DATABASE` or `redis://HOST:PORT`. Several
+    /// demos may share the last two; then all need the same --issuer
     #[arg(long, value_name = "STORE", default_value = "sqlite:tower-oauth-demo.db", value_parser = store)]
     pub(crate) store: Store,
 
@@ -50,21 +52,45 @@ pub(crate) struct Flags {
     /// How long a used refresh token still gives the same successor
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) refresh_retry_window: Option<Duration>,
+
+    /// By how much the clock of this demo is wrong, to try out nodes whose clocks differ; `-20` is behind
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    pub(crate) clock_offset: i64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) enum Store {
     Memory,
     Sqlite(PathBuf),
+    Postgres(String),
+    Redis(String),
+}
+
+/// A URL may have a password in it.
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "Memory",
+            Self::Sqlite(_) => "Sqlite(…)",
+            Self::Postgres(_) => "Postgres(…)",
+            Self::Redis(_) => "Redis(…)",
+        })
+    }
 }
 
 fn store(text: &str) -> Result<Store, &'static str> {
     match text.split_once(':') {
         Some(("memory", "")) => Ok(Store::Memory),
         Some(("sqlite", path)) if !path.is_empty() => Ok(Store::Sqlite(path.into())),
-        Some(("postgres" | "postgresql", _)) => Err("the Postgres store is not there yet"),
-        Some(("redis" | "rediss", _)) => Err("the Redis store is not there yet"),
-        _ => Err("neither `memory:` nor `sqlite:PATH`"),
+        Some(("postgres" | "postgresql", _)) => Ok(Store::Postgres(text.to_owned())),
+        Some(("redis" | "redis+unix", _)) => Ok(Store::Redis(text.to_owned())),
+        Some(("rediss", _)) => Err("the demo speaks no TLS; use `redis://`"),
+        _ => Err("none of `memory:`, `sqlite:PATH`, `postgres://…` and `redis://…`"),
     }
 }
 

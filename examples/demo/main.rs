@@ -3,12 +3,14 @@
 //! A notes API, the authorization server for it, and a login of its own, as a host would have. `--help` tells the flags; the
 //! start page tells what to try.
 
+mod clock;
 mod flags;
 mod login;
 mod notes;
 mod oauth;
 mod pages;
 mod people;
+mod stores;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -55,7 +57,7 @@ async fn serve(flags: Flags) -> Result<(), Failure> {
     let (oauth, file) = oauth::server(&flags, issuer).await?;
     let lines = lines(oauth.issuer());
 
-    let app = notes::routes(&oauth::api(&oauth)?)
+    let app = notes::routes(&oauth::api(&flags, &oauth)?)
         .merge(login::routes(&oauth, &lines))
         .layer(oauth.layer())
         .layer(middleware::from_fn(login::who_is_there))

@@ -11,8 +11,9 @@ use tower_oauth::{
 };
 
 use crate::Failure;
+use crate::clock::OffBy;
 use crate::flags::{Flags, Store};
-use crate::login;
+use crate::{login, stores};
 
 /// The scopes that mean something to the API.
 const NOTES: [&str; 2] = ["notes:read", "notes:write"];
@@ -45,25 +46,34 @@ pub(crate) async fn server(
         .authorization_requests(Limit::per_minute(1_000, 10_000))
         .device_requests(Limit::per_minute(1_000, 10_000))
         .access_token_format(flags.access_token)
+        .clock(OffBy(flags.clock_offset))
         .client_address(|parts| {
             let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
             info.map(|info| info.0.ip())
         });
-    let file = match &flags.store {
-        Store::Memory => None,
-        Store::Sqlite(path) => Some(SqliteStore::open(path).await?),
+    let mut file = None;
+    builder = match &flags.store {
+        Store::Memory => builder,
+        Store::Sqlite(path) => {
+            let store = SqliteStore::open(path).await?;
+            file = Some(store.clone());
+            builder.store(store)
+        }
+        Store::Postgres(url) => builder.store(stores::postgres(url).await?),
+        Store::Redis(url) => builder.store(stores::redis(url).await?),
     };
-    if let Some(file) = &file {
-        builder = builder.store(file.clone());
-    }
     let oauth = builder.build()?;
     create_clients(&oauth).await?;
     Ok((oauth, file))
 }
 
 /// What asks for its tokens. A client without one is told to ask for `notes:read` alone, and for more when it needs that.
-pub(crate) fn api(oauth: &AuthorizationServer) -> Result<ResourceServer, resource::ConfigError> {
+pub(crate) fn api(
+    flags: &Flags,
+    oauth: &AuthorizationServer,
+) -> Result<ResourceServer, resource::ConfigError> {
     ResourceServer::builder(oauth.issuer().origin())
+        .clock(OffBy(flags.clock_offset))
         .issuer(Issuer::in_process(oauth))
         .scopes_supported(NOTES)
         .challenge_scope(["notes:read"])

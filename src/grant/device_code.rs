@@ -69,7 +69,9 @@ pub(crate) fn poll(device: &Device, client: &Client, now: Timestamp) -> Result<P
             last_poll,
             interval,
         } => {
-            let slow_down = last_poll.is_some_and(|last| now.since(last) < *interval);
+            // A last poll that is still to come was made at a node whose clock is ahead: how long ago that was nobody knows.
+            let slow_down =
+                last_poll.is_some_and(|last| last <= now && now.since(last) < *interval);
             let interval = if slow_down {
                 interval.saturating_add(SLOWER).min(SLOWEST.max(*interval))
             } else {
@@ -166,6 +168,12 @@ mod tests {
             [false, true, true, false],
             "after two, fifteen seconds are enough"
         );
+    }
+
+    #[test]
+    fn a_poll_at_a_node_whose_clock_is_behind_is_not_called_too_soon() {
+        // Every five seconds, in turn at a node that is twenty seconds ahead and at one that is right.
+        assert_eq!(polls(&[20, 5, 30, 15, 40]), [false; 5]);
     }
 
     // req: tol-device-1

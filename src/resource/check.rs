@@ -52,10 +52,13 @@ impl ResourceServer {
         let verdict = self.hot.with(&presented, now, |hot| {
             let known = hot.known();
             match self.inner.judge(&known.facts, &known.trusted, now) {
-                Ok(()) => Ok(hot.token(&self.inner)),
-                Err(reason) => refused(reason),
+                Ok(()) => Some(Ok(hot.token(&self.inner))),
+                // They have ended this moment, which may be the fate of all facts: it is asked what the token is now.
+                Err(_) if known.facts.have_ended() => None,
+                Err(reason) => Some(refused(reason)),
             }
         });
+        let verdict = verdict.flatten();
         if let Some(verdict) = &verdict {
             count::verdict(verdict, count::Facts::Known);
         }
@@ -79,8 +82,11 @@ impl ResourceServer {
             .as_ref()
             .and_then(|cache| cache.get(&presented, now))
         {
-            self.promote(&known, asked);
-            return Check::Known(self.verdict(&known.facts, &known.trusted, now));
+            let verdict = self.verdict(&known.facts, &known.trusted, now);
+            if verdict.is_ok() || !known.facts.have_ended() {
+                self.promote(&known, asked);
+                return Check::Known(verdict);
+            }
         }
         if let Some(cache) = &source.cache
             && cache.knows_refused(now)
@@ -175,7 +181,13 @@ impl ResourceServer {
             // Making the facts may have taken a while.
             let now = self.inner.clock.now();
             verdict = match facts {
-                Ok(facts) => self.judge_new(token.as_bearer(), (&facts, &source.trusted), now),
+                Ok(facts) => {
+                    let verdict = self.judge_new(token.as_bearer(), (&facts, &source.trusted), now);
+                    if verdict.is_err() && facts.have_ended() {
+                        continue;
+                    }
+                    verdict
+                }
                 Err(why) => refused(why.reason()),
             };
             break;
@@ -202,6 +214,7 @@ impl ResourceServer {
                 .await
                 .map_err(Arc::new)?;
             match &facts {
+                Ok(doubtful) if doubtful.are_in_doubt() => continue,
                 Ok(born_dead) if born_dead.have_ended() => {
                     return Ok(Err(NotActive::because("revoked")));
                 }

@@ -72,10 +72,8 @@ impl Validator for InProcess {
             .audience(token.audience)
             .issued_at(token.issued_at)
             .jti(token.id)
-            .claims(token.claims);
-        let facts = flags
-            .into_iter()
-            .fold(facts, super::TokenFactsBuilder::dies_with);
+            .claims(token.claims)
+            .doubted_with(flags);
         Ok(Ok(Arc::new(facts.build())))
     }
 }

@@ -88,6 +88,8 @@ pub struct TokenFacts {
     pub(crate) jti: Option<String>,
     pub(crate) claims: Claims,
     pub(crate) flags: Vec<Flag>,
+    /// Whether a flag that is set says no more than that the token may be dead.
+    flags_doubt: bool,
     is_revoked: Mark,
 }
 
@@ -124,6 +126,7 @@ impl TokenFacts {
                 jti: None,
                 claims: Claims::none(),
                 flags: Vec::new(),
+                flags_doubt: false,
                 is_revoked: Mark::default(),
             },
         }
@@ -142,6 +145,11 @@ impl TokenFacts {
     /// dead as well, only its issuer can say.
     pub(crate) fn have_ended(&self) -> bool {
         self.flags.iter().any(Flag::is_set)
+    }
+
+    /// Whether they have ended, and their issuer may well say that the token lives.
+    pub(crate) fn are_in_doubt(&self) -> bool {
+        self.flags_doubt && self.have_ended()
     }
 
     /// About how many bytes it takes, for caches that are bounded by weight.
@@ -260,6 +268,14 @@ impl TokenFactsBuilder {
     /// The token is dead as soon as this flag is set. May be called again: any of the flags is enough.
     pub fn dies_with(mut self, flag: Flag) -> Self {
         self.facts.flags.push(flag);
+        self
+    }
+
+    /// The token may be dead as soon as one of these flags is set: its issuer is asked again.
+    #[cfg(feature = "server")]
+    pub(crate) fn doubted_with(mut self, flags: Vec<Flag>) -> Self {
+        self.facts.flags = flags;
+        self.facts.flags_doubt = true;
         self
     }
 

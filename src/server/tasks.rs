@@ -16,7 +16,7 @@ const PURGE: (Duration, u32) = (Duration::from_secs(60), 1000);
 /// However short a staleness a store without a feed promises, the processor gets some rest.
 const SHORTEST: Duration = Duration::from_millis(50);
 
-/// How long to wait after a feed that failed.
+/// How long to wait after a feed that failed, and so for how long anything is believed meanwhile: the stores' documentation says so.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Starts them, once, as soon as there is a runtime.

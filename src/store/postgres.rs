@@ -39,6 +39,9 @@ const NO_ANSWER: &str = "Postgres has not answered in time";
 ///   the first call on. While that connection is down, the feed fails; afterwards it says `Lost`. A network that goes away in silence is
 ///   noticed within 2 seconds and the timeout. `NOTIFY` makes the commits of one database wait for each other, so only writes that
 ///   make something dead have one.
+/// - **What a server has cached it believes no longer than 2 seconds and the timeout**, 7 seconds by default, after another node has revoked
+///   it, should the network go away without a word; where nothing is wrong it is some milliseconds. While the feed fails, all that is
+///   cached is dropped once a second. A shorter [`timeout`](PostgresStoreBuilder::timeout) makes it less.
 /// - **A pooler** that lends connections for one transaction (PgBouncer's `transaction` mode) has no `LISTEN`, and needs prepared
 ///   statements switched on. Give the store the server's own address, or `session` mode.
 /// - **Encryption** of the connection needs one of the `tls-…` features of `sqlx`, which the host switches on.

@@ -46,15 +46,20 @@ impl Listener {
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .connect_lazy_with((*self.options).clone().application_name(&self.channel));
-        let mut listener = self.in_time(PgListener::connect_with(&pool)).await?;
-        listener.eager_reconnect(false); // it would be silent about what it has missed
-        self.in_time(listener.listen(&self.channel)).await?;
-        // Numbers begin at the microseconds of the database's clock, and each takes longer than one: a cursor of an earlier
-        // life is never that of a later one.
-        let begin =
-            sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint");
-        let begin: i64 = self.in_time(begin.fetch_one(&mut listener)).await?;
-        self.feed.begin(begin.cast_unsigned())?;
+        let begun = async {
+            let mut listener = PgListener::connect_with(&pool).await?;
+            listener.eager_reconnect(false); // it would be silent about what it has missed
+            listener.listen(&self.channel).await?;
+            // Numbers begin at the microseconds of the database's clock, and each takes longer than one: a cursor of an earlier
+            // life is never that of a later one.
+            let number = sqlx::query_scalar(
+                "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+            );
+            let number: i64 = number.fetch_one(&mut listener).await?;
+            Ok((listener, number.cast_unsigned()))
+        };
+        let (mut listener, number) = self.in_time(begun).await?;
+        self.feed.begin(number)?;
         loop {
             match timeout(SILENCE, listener.try_recv()).await {
                 Ok(heard) => {

@@ -62,6 +62,10 @@ use crate::types::{Digest, Timestamp, random};
 /// stopped to answer is noticed within the time limit and a second. In a cluster each primary is listened to; who comes anew is noticed within
 /// a second, and until then heard through the others. Deaths at different nodes of a cluster have no order.
 ///
+/// So a server believes what it has cached **no longer than the time limit and a second, 3 seconds by default**, after another node has
+/// revoked it, should the network go away without a word; where nothing is wrong it is some milliseconds. While the feed fails, all that is
+/// cached is dropped once a second.
+///
 /// # Time
 /// Whether a record has expired is judged by the server's clock. Redis forgets it by its own an hour later than it should, counted from when
 /// it was written, so that the two clocks need not agree. A record that never expired and is given an end later is never forgotten by

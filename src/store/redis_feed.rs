@@ -46,7 +46,10 @@ impl Listener {
 
     async fn listen(&self) {
         loop {
-            let ended = match self.subscribe().await {
+            // Of all nodes together: until it is known that nobody is heard, what is cached may become stale.
+            let subscribed = timeout(self.link.limit(), self.subscribe()).await;
+            let subscribed = subscribed.map_err(StoreError::new);
+            let ended = match subscribed.and_then(|made| made.map_err(StoreError::new)) {
                 Ok(subscribed) => {
                     let ended = self.hear(subscribed).await;
                     // At once, and again when it is heard of anew: what is cached in between may become stale as well.
@@ -55,7 +58,7 @@ impl Listener {
                 }
                 Err(error) => {
                     self.feed.close(SILENT);
-                    Err(StoreError::new(error))
+                    Err(error)
                 }
             };
             if let Err(error) = ended {

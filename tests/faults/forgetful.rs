@@ -2,7 +2,8 @@
 
 use crate::node::Node;
 use crate::place::Place;
-use crate::redis_own::{Own, available};
+use crate::redis_own::Own;
+use crate::redis_server::available;
 
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
 

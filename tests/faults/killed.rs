@@ -7,7 +7,8 @@ use crate::answer::Answer;
 use crate::node::Node;
 use crate::place::{PATIENT, Place};
 use crate::proxy::{Network, Proxy};
-use crate::redis_own::{Own, available};
+use crate::redis_own::Own;
+use crate::redis_server::available;
 use crate::struck::{Point, When};
 
 /// Kills nodes at each write of a flow in turn, and looks at what the next node makes of the rest. Each time another person takes part.

@@ -6,7 +6,8 @@ use tokio::task::block_in_place;
 use crate::load::{LIMIT, Load};
 use crate::place::{CONNECTIONS, Place};
 use crate::postgres_server::Server;
-use crate::redis_own::{Own, available};
+use crate::redis_own::Own;
+use crate::redis_server::available;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postgres_that_fails_under_load_is_503_in_time_and_never_a_wrong_verdict() {

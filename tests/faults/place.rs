@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{postgres_server, redis_own, redis_server};
+use crate::{postgres_server, redis_server};
 
 /// A database, and what of it is one test's. Nodes over one place share their records.
 pub(crate) struct Place {
@@ -64,7 +64,8 @@ impl Place {
     /// A new place of each kind that outlives a process. Those without a server are left out, if that is wanted.
     pub(crate) fn each() -> Vec<Self> {
         let postgres = postgres_server::url().map(|url| Self::postgres(&url, PATIENT));
-        let redis = redis_own::available().map(|()| Self::redis(redis_server::shared(), PATIENT));
+        let redis =
+            redis_server::available().map(|()| Self::redis(redis_server::shared(), PATIENT));
         let found = [Some(Self::sqlite()), postgres, redis];
         found.into_iter().flatten().collect()
     }

@@ -12,8 +12,9 @@ use crate::load::{LIMIT, Load};
 use crate::place::Place;
 use crate::postgres_server::Server;
 use crate::proxy::{Network, Proxy};
-use crate::redis_own::{Own, available};
+use crate::redis_own::Own;
 use crate::redis_server;
+use crate::redis_server::available;
 
 const CONNECTIONS: u32 = 2;
 /// How much longer a busy machine may take.

@@ -45,6 +45,8 @@ pub(crate) enum Feed {
     Unsupported,
     /// Once, and then it tells.
     Loses,
+    /// Again and again: it never knows what it has missed.
+    Doubts,
 }
 
 impl Watched {
@@ -135,6 +137,10 @@ impl Store for Watched {
                     }),
                     Feed::Loses => {
                         *self.0.feed.lock().unwrap() = Feed::Tells;
+                        self.0.records.changes(None).await
+                    }
+                    Feed::Doubts => {
+                        tokio::task::yield_now().await; // it never waits
                         self.0.records.changes(None).await
                     }
                 }

@@ -367,3 +367,30 @@ async fn until(mut is_so: impl FnMut() -> bool) {
     }
     panic!("it never came to pass");
 }
+
+/// Who drops all that is cached says that anything may be dead, and never that a token is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn s06_a_feed_that_doubts_everything_costs_no_live_token_a_401() {
+    let node = Node::new().await;
+    node.store.feed(Feed::Doubts);
+    let token = node.client_token().await;
+    let mut askers = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let (ledger, token) = (node.ledger.clone(), token.clone());
+        askers.spawn(async move {
+            let mut passed = 0;
+            for _ in 0..10_000 {
+                match ledger.authenticate(&token).await {
+                    Ok(_) => passed += 1,
+                    // It changed each time it was read, which says nothing about it.
+                    Err(Refusal::Unavailable) => {}
+                    Err(refusal) => panic!("{refusal:?}"),
+                }
+                tokio::task::yield_now().await;
+            }
+            passed
+        });
+    }
+    let passed: u32 = askers.join_all().await.into_iter().sum();
+    assert!(passed > 0, "it was never believed");
+}

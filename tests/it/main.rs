@@ -82,6 +82,7 @@ mod races;
 mod raw_grpc;
 mod redirect_uri;
 #[path = "../support/redis.rs"]
+#[expect(dead_code, reason = "whoever names Redis by TEST_STORE has it")]
 mod redis_server;
 mod refresh;
 mod refused_request;

@@ -13,9 +13,10 @@ use tower_oauth::store::{
 use tower_oauth::types::{Digest, Timestamp};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::redis_own::{Own, available};
+use crate::redis_own::Own;
 use crate::redis_proxy::Proxy;
 use crate::redis_server as server;
+use crate::redis_server::available;
 use crate::redis_servers::Cluster;
 use crate::support::{key, later, now, owner, record};
 

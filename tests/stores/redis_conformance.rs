@@ -15,8 +15,8 @@ use tower_oauth::store::{
 };
 use tower_oauth::types::Timestamp;
 
-use crate::redis_own::available;
 use crate::redis_server as server;
+use crate::redis_server::available;
 use crate::redis_servers::Cluster;
 
 /// Where stores come from: each has a prefix of its own, and is the same again by it.

@@ -44,8 +44,8 @@ impl Tokens {
 
 /// A code, and what it takes to redeem it.
 pub(crate) struct Code {
-    code: String,
-    verifier: String,
+    pub(crate) code: String,
+    pub(crate) verifier: String,
 }
 
 impl App {

@@ -4,6 +4,7 @@
 //! this process ends, killed or not, its end of the pipe is closed, and the shell kills the server.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -53,6 +54,22 @@ impl Drop for Server {
         // Its end is waited for, so that its data are at rest.
         let _ = self.guard.wait();
     }
+}
+
+/// `None` where it is to be skipped, which is said loudly.
+pub(crate) fn available() -> Option<()> {
+    if program().is_some() || std::env::var_os("TEST_REDIS_URL").is_some() {
+        return Some(());
+    }
+    assert!(
+        std::env::var("TOWER_OAUTH_SKIP_SERVICES").as_deref() == Ok("1"),
+        "{}",
+        ADVICE
+    );
+    // Past the capture of the test runner.
+    let line = b"SKIPPED, since TOWER_OAUTH_SKIP_SERVICES=1: there is no Redis, so nothing of its store is tested\n";
+    let _ = std::io::stderr().write_all(line);
+    None
 }
 
 pub(crate) fn program() -> Option<&'static str> {

@@ -8,23 +8,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::redis_server::{self as redis, Server, await_answer};
-
-/// `None` where it is to be skipped, which is said loudly.
-pub(crate) fn available() -> Option<()> {
-    if redis::program().is_some() || std::env::var_os("TEST_REDIS_URL").is_some() {
-        return Some(());
-    }
-    assert!(
-        std::env::var("TOWER_OAUTH_SKIP_SERVICES").as_deref() == Ok("1"),
-        "{}",
-        redis::ADVICE
-    );
-    // Past the capture of the test runner.
-    let line = b"SKIPPED, since TOWER_OAUTH_SKIP_SERVICES=1: there is no Redis, so nothing of its store is tested\n";
-    let _ = std::io::stderr().write_all(line);
-    None
-}
+use crate::redis_server::{Server, await_answer};
 
 /// A server with a folder of its own, which outlives it.
 pub(crate) struct Own {
