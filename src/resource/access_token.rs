@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
+use super::issuer::Trusted;
 use super::validator::TokenFacts;
 use super::{Inner, ResourceServer};
 use crate::types::{Audience, Claims, ClientId, IssuerUrl, Scope, Subject, Timestamp};
@@ -27,6 +28,7 @@ pub struct AccessToken<C = Untyped> {
 #[repr(align(64))]
 struct Checked {
     facts: Arc<TokenFacts>,
+    trusted: Arc<Trusted>,
     by: Arc<Inner>,
 }
 
@@ -49,9 +51,9 @@ impl<'de> Deserialize<'de> for Untyped {
 pub struct OtherClaims;
 
 impl AccessToken {
-    pub(crate) fn new(facts: Arc<TokenFacts>, by: Arc<Inner>) -> Self {
+    pub(crate) fn new(facts: Arc<TokenFacts>, trusted: Arc<Trusted>, by: Arc<Inner>) -> Self {
         Self {
-            checked: Arc::new(Checked { facts, by }),
+            checked: Arc::new(Checked { facts, trusted, by }),
             typed: Untyped,
         }
     }
@@ -154,12 +156,12 @@ impl<C> AccessToken<C> {
     /// the request; the issuer is not asked again, so `false` may also mean that it has to be: [`ResourceServer::authenticate`] does.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        let Checked { facts, by } = &*self.checked;
+        let Checked { facts, trusted, by } = &*self.checked;
         let now = by.clock.now();
-        let issuers = by.issuers.load();
-        let mut sources = issuers.sources.iter();
-        let source = sources.find(|source| *source.url() == facts.issuer);
-        source.is_some_and(|source| by.judge(facts, &source.trusted, now).is_ok())
+        // An issuer that was replaced or removed is another one: of this one nothing is believed any more.
+        !trusted.is_retired()
+            && by.judge(facts, trusted, now).is_ok()
+            && !by.revocations.hold_with_others(facts, now)
     }
 
     #[cfg(feature = "axum")]

@@ -4,10 +4,13 @@
 //! that nobody has seen, those do not wait behind them.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
 
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
+use super::flights;
 use crate::protocol::bearer::OwnedToken;
 
 /// So many may wait for each call that may be in flight.
@@ -15,6 +18,9 @@ const WAITING: usize = 16;
 
 /// How many tokens are remembered to have been good, by a keyed hash of each. That two have the same only changes who waits.
 const REMEMBERED: u64 = 10_000;
+
+/// How long: whoever has not been seen for so long is a stranger.
+const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The places at one issuer.
 pub(crate) struct Admission {
@@ -32,9 +38,10 @@ struct Places {
 }
 
 impl Places {
-    fn new(calls: usize) -> Self {
+    /// Those who wait are `most` at most: no more questions than that are under way.
+    fn new(calls: usize, most: usize) -> Self {
         Self {
-            room: Semaphore::new(calls.saturating_mul(1 + WAITING)),
+            room: Semaphore::new(calls.saturating_mul(1 + WAITING).min(most)),
             calls: Semaphore::new(calls),
         }
     }
@@ -54,9 +61,14 @@ impl Admission {
     /// So many may call at once.
     pub(crate) fn new(calls: usize) -> Self {
         Self {
-            all: Places::new(calls),
-            strangers: Places::new(calls - calls / 4),
-            lately_good: Cache::new(REMEMBERED),
+            all: Places::new(calls, flights::MOST),
+            strangers: Places::new(calls - calls / 4, flights::MOST - flights::MOST / 4),
+            // The last ones, however often each has come: by default a full cache takes nobody in who has not come more often.
+            lately_good: Cache::builder()
+                .max_capacity(REMEMBERED)
+                .eviction_policy(EvictionPolicy::lru())
+                .time_to_live(REMEMBERED_FOR)
+                .build(),
             hash: RandomState::new(),
         }
     }
@@ -100,5 +112,46 @@ impl<'a> Place<'a> {
             false => None,
         };
         Ok((of_strangers, all.calls.acquire().await?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Admission, REMEMBERED};
+    use crate::protocol::bearer::BearerToken;
+
+    fn token(number: u64) -> crate::protocol::bearer::OwnedToken {
+        let text = format!("t{number}");
+        BearerToken::try_from(text.as_str()).unwrap().into_owned()
+    }
+
+    #[test]
+    fn v26_who_was_good_last_is_no_stranger_however_many_were_good_before() {
+        let admission = Admission::new(4);
+        for number in 0..REMEMBERED + 2000 {
+            admission.learn(&token(number), true);
+        }
+        admission.lately_good.run_pending_tasks();
+        assert!(admission.lately_good.entry_count() <= REMEMBERED);
+        for number in REMEMBERED..REMEMBERED + 2000 {
+            assert!(
+                !admission.place(&token(number)).unwrap().is_stranger,
+                "{number}"
+            );
+        }
+        assert!(admission.place(&token(0)).unwrap().is_stranger);
+        admission.learn(&token(REMEMBERED), false);
+        assert!(admission.place(&token(REMEMBERED)).unwrap().is_stranger);
+    }
+
+    #[test]
+    fn v26_strangers_cannot_take_all_questions_that_may_be_under_way() {
+        let admission = Admission::new(4096);
+        admission.learn(&token(0), true);
+        let places: Vec<_> = (1..10_000)
+            .filter_map(|number| admission.place(&token(number)))
+            .collect();
+        assert_eq!(places.len(), crate::resource::flights::MOST / 4 * 3);
+        assert!(admission.place(&token(0)).is_some());
     }
 }

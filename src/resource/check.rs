@@ -122,11 +122,16 @@ impl ResourceServer {
         let hot = Hot::new(Arc::clone(known));
         // Made now, so that no later check of this thread makes any.
         drop(hot.token(&self.inner));
-        self.hot.insert(hot);
+        let moved = self.hot.insert(hot);
         let name = || self.inner.recogniser.name_of(known);
         let revocations = &self.inner.revocations;
         if revocations.were_said_since(asked.said, name, Some(&known.facts)) {
             known.end();
+        }
+        if let Some(moved) = moved
+            && revocations.said() != asked.said
+        {
+            moved.known().end();
         }
     }
 
@@ -244,7 +249,7 @@ impl ResourceServer {
     fn judge_new(
         &self,
         token: BearerToken<'_>,
-        (facts, trusted): (&Arc<TokenFacts>, &Trusted),
+        (facts, trusted): (&Arc<TokenFacts>, &Arc<Trusted>),
         now: Timestamp,
     ) -> Verdict {
         let name = || self.inner.recogniser.name(token);
@@ -255,9 +260,13 @@ impl ResourceServer {
     }
 
     /// Facts become a verdict.
-    fn verdict(&self, facts: &Arc<TokenFacts>, trusted: &Trusted, now: Timestamp) -> Verdict {
+    fn verdict(&self, facts: &Arc<TokenFacts>, trusted: &Arc<Trusted>, now: Timestamp) -> Verdict {
         match self.inner.judge(facts, trusted, now) {
-            Ok(()) => Ok(AccessToken::new(Arc::clone(facts), Arc::clone(&self.inner))),
+            Ok(()) => Ok(AccessToken::new(
+                Arc::clone(facts),
+                Arc::clone(trusted),
+                Arc::clone(&self.inner),
+            )),
             Err(reason) => refused(reason),
         }
     }

@@ -15,7 +15,7 @@ use super::validator::{Facts, Unavailable};
 pub(crate) type Outcome = Result<Facts, Arc<Unavailable>>;
 
 /// How many tokens are asked about at once; beyond that nobody can say, so that strangers with many tokens cost a bounded memory.
-const MOST: usize = 4096;
+pub(crate) const MOST: usize = 4096;
 
 /// The questions that are under way at one issuer. Clones are the same ones.
 ///

@@ -15,7 +15,8 @@ use crate::types::Timestamp;
 /// How many sets of two there are; a power of two.
 const SETS: usize = 2048;
 
-/// What weighs more stays in its cache, so that the table's memory is bounded: 16 MiB at most, all of it of live tokens.
+/// What weighs more stays in its cache, so that the table's memory is bounded: 16 MiB at most, and 5 for what is
+/// handed on. What has ended stays until another takes its place.
 const HEAVIEST: usize = 4096;
 
 pub(crate) struct HotTable {
@@ -53,7 +54,10 @@ impl Hot {
 
     /// The token, for the request of a thread. It is for this resource server alone, so that it is always the same one that found it good.
     pub(crate) fn token(&self, by: &Arc<Inner>) -> AccessToken {
-        let make = || AccessToken::new(Arc::clone(&self.known.facts), Arc::clone(by));
+        let make = || {
+            let (facts, trusted) = (&self.known.facts, &self.known.trusted);
+            AccessToken::new(Arc::clone(facts), Arc::clone(trusted), Arc::clone(by))
+        };
         match self.tokens.get(stripe()) {
             Some(token) => token.get_or_init(make).clone(),
             None => make(),
@@ -102,10 +106,11 @@ impl HotTable {
         None
     }
 
-    /// Takes a token in; the older one of its set goes.
-    pub(crate) fn insert(&self, hot: Hot) {
+    /// Takes a token in; the older one of its set goes. Says which one was moved: for a moment it stood in neither place, and whoever went
+    /// through all entries may have missed it.
+    pub(crate) fn insert(&self, hot: Hot) -> Option<Arc<Hot>> {
         if hot.known.weight() > HEAVIEST {
-            return;
+            return None;
         }
         let hash = hot.known.hash();
         if let Some(set) = self.set(hash) {
@@ -115,9 +120,11 @@ impl HotTable {
                 .as_ref()
                 .is_some_and(|displaced| displaced.known.hash() != hash)
             {
-                set.older.store(displaced);
+                set.older.store(displaced.clone());
+                return displaced;
             }
         }
+        None
     }
 
     /// Shows all entries.

@@ -108,7 +108,10 @@ impl Introspection {
         let mut end = self.surroundings.clock.sleep(self.timeout);
         let _call = tokio::select! {
             call = place.turn() => call.map_err(Unavailable::new)?,
-            () = &mut end => return Err(Unavailable::new("others waited for the issuer all the time")),
+            // The other half is for the answer: an issuer is not down because its turn came late.
+            () = self.surroundings.clock.sleep(self.timeout / 2) => {
+                return Err(Unavailable::new("others waited for the issuer all the time"));
+            }
         };
         if !self.breaker().lets_through(self.now()) {
             return Err(left_alone());

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 use tokio::runtime::Handle;
@@ -173,9 +174,10 @@ impl Known {
         self.have_aged
     }
 
-    /// Whether they were fetched after this moment.
-    pub(crate) fn are_newer_than(&self, moment: Timestamp) -> bool {
-        moment < self.began
+    /// Whether they were fetched after this moment. Where the clock was set back since, nobody knows.
+    pub(crate) fn are_newer_than(&self, moment: Timestamp, now: Timestamp) -> bool {
+        let is_known = self.began == Timestamp::MAX || !now.is_set_back_from(self.began);
+        is_known && moment < self.began
     }
 }
 
@@ -222,8 +224,8 @@ impl Drop for End {
     fn drop(&mut self) {
         let inner = self.0.upgrade();
         if let Some(fetches) = inner.as_ref().and_then(|inner| inner.fetches.as_ref()) {
+            fetches.break_off(); // first: the fetch of a task that begins next is not this one's
             fetches.has_task.store(false, Ordering::Release);
-            fetches.break_off();
         }
     }
 }
@@ -234,6 +236,9 @@ async fn until_dropped(mut alive: watch::Receiver<u64>, task: impl Future<Output
         () = async { while alive.changed().await.is_ok() {} } => {} // the keys are gone
     }
 }
+
+/// How long it sleeps at once: the clock may be set back meanwhile.
+const STEP: Duration = Duration::from_secs(60);
 
 /// Fetches whenever it is due or asked for.
 async fn refresh(source: Weak<Inner>, fetch: Arc<KeyFetch>) {
@@ -248,9 +253,12 @@ async fn refresh(source: Weak<Inner>, fetch: Arc<KeyFetch>) {
         }) else {
             return;
         };
-        tokio::select! {
-            () = clock.sleep(pause) => {}
-            _ = asked_for.wait_for(|asked_for| *asked_for > landed) => {}
+        let is_due = tokio::select! {
+            () = clock.sleep(pause.min(STEP)) => pause <= STEP,
+            _ = asked_for.wait_for(|asked_for| *asked_for > landed) => true,
+        };
+        if !is_due {
+            continue;
         }
         let begin = |inner: &Arc<Inner>| {
             let mut refetch = inner.fetches.as_ref()?.lock();
@@ -344,4 +352,28 @@ impl Inner {
 fn same_keys(new: &JwkSet, old: &JwkSet) -> bool {
     let is_old = |key| old.keys().iter().any(|old| Arc::ptr_eq(old, key));
     new.keys().len() == old.keys().len() && new.keys().iter().all(is_old)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{JwkSet, Known};
+    use crate::types::Timestamp;
+
+    #[test]
+    fn v06_keys_are_newer_than_a_token_only_by_a_clock_that_was_not_set_back() {
+        let at = Timestamp::from_secs;
+        let known = |began| Known {
+            set: JwkSet::default(),
+            number: 1,
+            began,
+            have_aged: false,
+        };
+        let fetched = known(at(9000));
+        assert!(fetched.are_newer_than(at(8999), at(9000)));
+        assert!(fetched.are_newer_than(at(8999), at(8995)));
+        assert!(!fetched.are_newer_than(at(9000), at(9000)));
+        assert!(!fetched.are_newer_than(at(5000), at(8994)), "nobody knows");
+        let fixed = known(Timestamp::MAX);
+        assert!(fixed.are_newer_than(at(9000), at(0)), "there are no others");
+    }
 }

@@ -58,7 +58,7 @@ impl Jwts {
                 lacking.refused = NotActive::after_work("the signature is wrong");
                 // Some issuers make a new key under the old name.
                 match lacking.signed_before {
-                    Some(before) if known.are_newer_than(before) => Ok(Err(lacking.refused)),
+                    Some(before) if known.are_newer_than(before, now) => Ok(Err(lacking.refused)),
                     _ => Err(lacking),
                 }
             }
@@ -89,11 +89,15 @@ impl Jwts {
 
     /// What a lacking key means where there is nothing to wait for: whoever has signed the token is not the issuer, or the issuer has a
     /// key that nobody here has heard of. A good token is never called a bad one, so only keys that were fetched later decide.
-    fn decide(lacking: &Lacking, known: Option<&Known>) -> Result<Facts, Unavailable> {
+    fn decide(
+        lacking: &Lacking,
+        known: Option<&Known>,
+        now: Timestamp,
+    ) -> Result<Facts, Unavailable> {
         let known = known.filter(|known| !known.set.keys().is_empty());
         let known = known.ok_or_else(|| Unavailable::new("there are no keys of the issuer"))?;
         match lacking.signed_before {
-            Some(before) if known.are_newer_than(before) => Ok(Err(lacking.refused)),
+            Some(before) if known.are_newer_than(before, now) => Ok(Err(lacking.refused)),
             _ => Err(Unavailable::new("its key may be newer than those here")),
         }
     }
@@ -132,10 +136,10 @@ impl Validator for Jwts {
                 };
                 if let Some(known) = known.filter(|known| known.answers(question)) {
                     if known.set.keys().is_empty() {
-                        return Self::decide(&lacking, None);
+                        return Self::decide(&lacking, None, self.clock.now());
                     }
                     if known.have_aged() {
-                        return Self::decide(&lacking, Some(known));
+                        return Self::decide(&lacking, Some(known), self.clock.now());
                     }
                     self.keys.remember_missing(&lacking.kid, known);
                     return Ok(Err(lacking.refused));
@@ -150,11 +154,11 @@ impl Validator for Jwts {
                 let known = self.keys.known();
                 let known = known.as_deref();
                 if known.map(Known::number) == seen {
-                    return Self::decide(&lacking, known); // what costs a signature is not done again
+                    return Self::decide(&lacking, known, self.clock.now()); // what costs a signature is not done again
                 }
                 return match self.look(token.expose(), known, self.clock.now()) {
                     Ok(facts) => Ok(facts),
-                    Err(lacking) => Self::decide(&lacking, known),
+                    Err(lacking) => Self::decide(&lacking, known, self.clock.now()),
                 };
             }
         }

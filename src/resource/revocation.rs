@@ -136,12 +136,20 @@ impl Revocations {
         if state.revoked.len() >= HELD {
             state.revoked.retain(|_, (_, until)| now < *until);
         }
-        if state.revoked.len() >= HELD {
+        let key = (issuer, which);
+        let held = state.revoked.get(&key).copied();
+        if state.revoked.len() >= HELD && held.is_none() {
             return Err(TooManyRevocations);
         }
-        let until = now.saturating_add(self.kept);
-        let issued_up_to = now.saturating_add(leeway.max(LEEWAY));
-        state.revoked.insert((issuer, which), (issued_up_to, until));
+        let (mut issued_up_to, mut until) = (
+            now.saturating_add(leeway.max(LEEWAY)),
+            now.saturating_add(self.kept),
+        );
+        // Said again by a clock that was set back, it takes nothing back.
+        if let Some((up_to, held_until)) = held {
+            (issued_up_to, until) = (issued_up_to.max(up_to), until.max(held_until));
+        }
+        state.revoked.insert(key, (issued_up_to, until));
         self.held.store(state.revoked.len(), Ordering::Release);
         Ok(())
     }
@@ -180,6 +188,20 @@ impl Revocations {
         if self.held.load(Ordering::Acquire) == 0 {
             return false;
         }
+        let this = (facts.issuer.clone(), Which::This(token()));
+        let is_this = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            let this = state.revoked.get(&this);
+            this.is_some_and(|(_, until)| now < *until)
+        };
+        is_this || self.hold_with_others(facts, now)
+    }
+
+    /// Whether it was said to be dead by its identifier, or together with others.
+    pub(crate) fn hold_with_others(&self, facts: &TokenFacts, now: Timestamp) -> bool {
+        if self.held.load(Ordering::Acquire) == 0 {
+            return false;
+        }
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let is_held = |which: Which, by_time: bool| {
             let key = (facts.issuer.clone(), which);
@@ -188,11 +210,10 @@ impl Revocations {
                 now < *until && (!by_time || issued <= *up_to)
             })
         };
-        is_held(Which::This(token()), false)
-            || facts
-                .jti
-                .as_ref()
-                .is_some_and(|jti| is_held(Which::Jti(jti.clone()), false))
+        facts
+            .jti
+            .as_ref()
+            .is_some_and(|jti| is_held(Which::Jti(jti.clone()), false))
             || is_held(Which::Subject(facts.subject.clone()), true)
             || facts
                 .client_id

@@ -256,7 +256,13 @@ async fn issuers_change_while_it_runs_and_the_others_keep_their_cache() {
             .cached()
             .token_prefix("slow-2")
     };
+    let stream = world.api.authenticate("slow-2-ada").await.unwrap();
+    assert!(stream.is_live());
     world.api.set_issuer(other(&again)).unwrap();
+    assert!(
+        !stream.is_live(),
+        "it was opened by what nobody believes any more"
+    );
     assert_eq!(world.taken().await, [true; 3]);
     assert_eq!(world.asked(), (2, 1), "the first issuer's are known still");
     assert_eq!(again.asked(), 1, "the new one is asked");
@@ -528,4 +534,25 @@ async fn a_check_that_ends_badly_is_made_again_if_the_token_was_called_back_mean
     slow.gate.add_permits(2);
     assert!(check.await.unwrap());
     assert_eq!(slow.asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_stream_ends_by_what_is_revoked_though_its_facts_were_renewed_meanwhile() {
+    for which in [
+        WhichTokens::Jti(format!("jti-{}", AS.len())),
+        WhichTokens::Subject(Subject::new("ada").unwrap()),
+        WhichTokens::Client("toc_1".parse().unwrap()),
+        WhichTokens::Issuer(AS.parse().unwrap()),
+    ] {
+        let world = world();
+        let stream = world.api.authenticate("slow-1-ada").await.unwrap();
+        world.clock.advance(Duration::from_secs(61));
+        world.api.authenticate("slow-1-ada").await.unwrap();
+        assert_eq!(world.asked(), (2, 0), "its facts are other ones now");
+        assert!(stream.is_live());
+        world.api.revoke(&OTHER.parse().unwrap(), &which).unwrap();
+        assert!(stream.is_live(), "{which:?}: of another issuer");
+        world.api.revoke(&AS.parse().unwrap(), &which).unwrap();
+        assert!(!stream.is_live(), "{which:?}");
+    }
 }
