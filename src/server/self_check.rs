@@ -135,13 +135,13 @@ impl Probe {
     pub(crate) fn reached(
         &self,
         route: Route,
-        (headers, body): (&HeaderMap, &Bytes),
+        request: &Request<Bytes>,
         answer: &Response<Bytes>,
     ) {
         let reached = Reached {
             route,
-            headers: headers.clone(),
-            body: body.clone(),
+            headers: request.headers().clone(),
+            body: request.body().clone(),
             answer: Parts {
                 status: answer.status(),
                 headers: answer.headers().clone(),
