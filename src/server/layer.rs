@@ -173,8 +173,7 @@ where
             }
             // Endpoints forward a GET only; a POST is sent to the GET first.
             (Answer::Forward(_), None) => {
-                let error =
-                    OAuthError::unavailable("a request without a body was to be forwarded");
+                let error = OAuthError::unavailable("a request without a body was to be forwarded");
                 error.log();
                 error.to_response()
             }

@@ -132,12 +132,7 @@ impl Probe {
             .cloned()
     }
 
-    pub(crate) fn reached(
-        &self,
-        route: Route,
-        request: &Request<Bytes>,
-        answer: &Response<Bytes>,
-    ) {
+    pub(crate) fn reached(&self, route: Route, request: &Request<Bytes>, answer: &Response<Bytes>) {
         let reached = Reached {
             route,
             headers: request.headers().clone(),
