@@ -111,9 +111,7 @@ fn basic(field: &[u8]) -> Option<(String, Secret)> {
         return None;
     }
     let decoded = zeroize::Zeroizing::new(BASE64.decode(rest.trim_ascii()).ok()?);
-    let colon = decoded.iter().position(|byte| *byte == b':')?;
-    let (id, secret) = decoded.split_at_checked(colon)?;
-    let secret = secret.get(1..)?;
+    let (id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
     Some((decode(id)?.into_owned(), Secret::new(decode(secret)?)))
 }
 

@@ -44,20 +44,13 @@ impl<'a> Form<'a> {
     /// Reads a query or a body: pairs between `&`, names and values around the first `=`.
     pub(crate) fn parse(text: &'a [u8]) -> Result<Self, OAuthError> {
         let malformed = || OAuthError::invalid_request("The parameters are not well-formed");
+        let text = std::str::from_utf8(text).map_err(|_| malformed())?;
         let mut pairs = Vec::new();
-        for pair in text
-            .split(|byte| *byte == b'&')
-            .filter(|pair| !pair.is_empty())
-        {
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             if pairs.len() == PARAMETERS {
                 return Err(OAuthError::invalid_request("Too many parameters"));
             }
-            let middle = pair
-                .iter()
-                .position(|byte| *byte == b'=')
-                .unwrap_or(pair.len());
-            let (name, value) = pair.split_at_checked(middle).ok_or_else(malformed)?;
-            let value = value.get(1..).unwrap_or_default();
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             pairs.push((
                 decode(name).ok_or_else(malformed)?,
                 decode(value).ok_or_else(malformed)?,
@@ -95,27 +88,27 @@ impl<'a> Form<'a> {
 }
 
 /// `+` is a space, `%XX` a byte, the whole UTF-8 without NUL (RFC 6749, appendix B); nothing is guessed.
-pub(crate) fn decode(text: &[u8]) -> Option<Cow<'_, str>> {
-    if !text.iter().any(|byte| matches!(byte, b'+' | b'%' | 0)) {
-        return std::str::from_utf8(text).ok().map(Cow::Borrowed);
+pub(crate) fn decode(text: &str) -> Option<Cow<'_, str>> {
+    if !text.bytes().any(|byte| matches!(byte, b'+' | b'%' | 0)) {
+        return Some(Cow::Borrowed(text));
     }
-    if text.contains(&0) {
+    if text.contains('\0') {
         return None;
     }
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.iter();
+    let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
         bytes.push(match byte {
             b'+' => b' ',
             b'%' => {
-                let mut digit = || char::from(*rest.next()?).to_digit(16);
+                let mut digit = || char::from(rest.next()?).to_digit(16);
                 let decoded = u8::try_from(digit()? * 16 + digit()?).ok()?;
                 if decoded == 0 {
                     return None;
                 }
                 decoded
             }
-            byte => *byte,
+            byte => byte,
         });
     }
     String::from_utf8(bytes).ok().map(Cow::Owned)

@@ -119,83 +119,82 @@ where
     }
 }
 
-async fn serve<S, ReqBody, ResBody>(
+/// Not an `async fn`: that would keep the request once as it came and once as it is used.
+fn serve<S, ReqBody, ResBody>(
     server: AuthorizationServer,
     route: Route,
     mut inner: S,
     request: Request<ReqBody>,
-) -> Result<Response<Body<ResBody>>, S::Error>
+) -> impl Future<Output = Result<Response<Body<ResBody>>, S::Error>>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     ReqBody: http_body::Body,
 {
-    let probe = Probe::of(&request, &server);
-    let cors = Cors::of(route, &server.0.config);
-    if let Some(preflight) = cors.and_then(|cors| cors.preflight(&request)) {
-        if let Some(probe) = probe {
-            probe.reached(route, (request.headers(), &Bytes::new()), &preflight);
-        }
-        return Ok(preflight.map(Body::ours));
-    }
     let (parts, body) = request.into_parts();
-    let method = parts.method.clone();
-    // A GET's body is never read: it goes on to the inner service as it came.
-    let (read, body) = if method == Method::POST {
-        (collect(body, limit(route)).await, None)
-    } else {
-        (Ok(Bytes::new()), Some(body))
-    };
-    let (bytes, read) = match read {
-        Ok(bytes) => (bytes, Ok(())),
-        Err(error) => (Bytes::new(), Err(error)),
-    };
-    let request = Request::from_parts(parts, bytes);
-    let answering = async {
-        match read {
-            Ok(()) => server.0.answer(route, &request).await,
-            Err(error) if route.is_for_people() => page_error(&error).into(),
-            Err(error) => error.into(),
+    let mut request = Request::from_parts(parts, Bytes::new());
+    let mut body = Some(body);
+    async move {
+        let probe = Probe::of(&request, &server);
+        let cors = Cors::of(route, &server.0.config);
+        if let Some(preflight) = cors.and_then(|cors| cors.preflight(&request)) {
+            if let Some(probe) = probe {
+                probe.reached(route, &request, &preflight);
+            }
+            return Ok(preflight.map(Body::ours));
         }
-    };
-    let answering = Box::pin(answering);
-    let answer = server
-        .0
-        .observe(route.name(), probe.is_some(), answering)
-        .await;
-    let (parts, bytes) = request.into_parts();
-    let mut response = match (answer, body) {
-        (Answer::Respond(response), _) => response,
-        (Answer::Forward(pending), Some(body)) => {
-            let mut request = Request::from_parts(parts, body);
-            request.extensions_mut().insert(*pending);
-            return inner
-                .call(request)
-                .await
-                .map(|response| response.map(Body::inner));
+        // A GET's body is never read: it goes on to the inner service as it came.
+        let sent = body.take_if(|_| request.method() == Method::POST);
+        let read = match sent {
+            Some(sent) => collect(sent, limit(route)).await,
+            None => Ok(Bytes::new()),
+        };
+        let read = read.map(|bytes| *request.body_mut() = bytes);
+        let answering = async {
+            match read {
+                Ok(()) => server.0.answer(route, &request).await,
+                Err(error) if route.is_for_people() => page_error(&error).into(),
+                Err(error) => error.into(),
+            }
+        };
+        let answering = Box::pin(answering);
+        let answer = server
+            .0
+            .observe(route.name(), probe.is_some(), answering)
+            .await;
+        let mut response = match (answer, body) {
+            (Answer::Respond(response), _) => response,
+            (Answer::Forward(pending), Some(body)) => {
+                let mut request = request.map(|_| body);
+                request.extensions_mut().insert(*pending);
+                return inner
+                    .call(request)
+                    .await
+                    .map(|response| response.map(Body::inner));
+            }
+            // Endpoints forward a GET only; a POST is sent to the GET first.
+            (Answer::Forward(_), None) => {
+                let error = OAuthError::unavailable("a request without a body was to be forwarded");
+                error.log();
+                error.to_response()
+            }
+        };
+        if let Some(cors) = cors {
+            cors.allow(request.headers(), response.headers_mut());
         }
-        // Endpoints forward a GET only; a POST is sent to the GET first.
-        (Answer::Forward(_), None) => {
-            let error = OAuthError::unavailable("a request without a body was to be forwarded");
-            error.log();
-            error.to_response()
+        if let Some(probe) = probe {
+            probe.reached(route, &request, &response);
         }
-    };
-    if let Some(cors) = cors {
-        cors.allow(&parts.headers, response.headers_mut());
+        if request.method() == Method::HEAD {
+            // RFC 9110 §9.3.2: the header that a GET would have got. Some answers have left their body out themselves.
+            let length = response.body().len();
+            if length > 0 {
+                let length = HeaderValue::from(length);
+                response.headers_mut().insert(CONTENT_LENGTH, length);
+            }
+            return Ok(response.map(|_| Body::default()));
+        }
+        Ok(response.map(Body::ours))
     }
-    if let Some(probe) = probe {
-        probe.reached(route, (&parts.headers, &bytes), &response);
-    }
-    if method == Method::HEAD {
-        // RFC 9110 §9.3.2: the header that a GET would have got. Some answers have left their body out themselves.
-        let length = response.body().len();
-        if length > 0 {
-            let length = HeaderValue::from(length);
-            response.headers_mut().insert(CONTENT_LENGTH, length);
-        }
-        return Ok(response.map(|_| Body::default()));
-    }
-    Ok(response.map(Body::ours))
 }
 
 const fn limit(route: Route) -> usize {

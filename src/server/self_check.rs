@@ -132,16 +132,11 @@ impl Probe {
             .cloned()
     }
 
-    pub(crate) fn reached(
-        &self,
-        route: Route,
-        (headers, body): (&HeaderMap, &Bytes),
-        answer: &Response<Bytes>,
-    ) {
+    pub(crate) fn reached(&self, route: Route, request: &Request<Bytes>, answer: &Response<Bytes>) {
         let reached = Reached {
             route,
-            headers: headers.clone(),
-            body: body.clone(),
+            headers: request.headers().clone(),
+            body: request.body().clone(),
             answer: Parts {
                 status: answer.status(),
                 headers: answer.headers().clone(),

@@ -105,11 +105,21 @@ impl Digest {
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// Compared in constant time, these are an eighth of the steps that bytes are.
+    fn words(&self) -> [u64; 4] {
+        let mut words = [0; 4];
+        let (chunks, _) = self.0.as_chunks();
+        for (word, chunk) in words.iter_mut().zip(chunks) {
+            *word = u64::from_ne_bytes(*chunk);
+        }
+        words
+    }
 }
 
 impl PartialEq for Digest {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.words().ct_eq(&other.words()).into()
     }
 }
 
