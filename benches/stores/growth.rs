@@ -96,6 +96,8 @@ async fn fill_sqlite(path: &str, size: i64) -> i64 {
         .await
         .unwrap();
     file.close().await.unwrap();
+    // Else the system writes it out while others are measured.
+    std::fs::File::open(path).unwrap().sync_all().unwrap();
     i64::try_from(std::fs::metadata(path).unwrap().len()).unwrap()
 }
 
