@@ -201,11 +201,15 @@ pub(crate) async fn keep_grant(
     // later, so that of all who redeem a code exactly one succeeds, and what it is given is dead.
     records.create(grant.digest, &grant.record, now).await?;
     let approved = &grant.record.approved;
-    let epoch = records.subject_epoch(&approved.subject, now).await?;
-    if epoch != approved.subject_epoch {
+    // Both are asked at once: neither waits for the other's answer.
+    let (epoch, is_client) = tokio::join!(
+        records.subject_epoch(&approved.subject, now),
+        is_client(server, &approved.subject)
+    );
+    if epoch? != approved.subject_epoch {
         return Err(OAuthError::invalid_grant("The grant was revoked"));
     }
-    if is_client(server, &approved.subject).await? {
+    if is_client? {
         let revoke = |grant: &mut Grant| !std::mem::replace(&mut grant.revoked, true);
         records.change(grant.digest, now, revoke).await?;
         return Err(OAuthError::invalid_grant(

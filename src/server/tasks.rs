@@ -13,6 +13,10 @@ use crate::store::{Changes, Records};
 /// How often expired records are looked for, and how many are forgotten at once.
 const PURGE: (Duration, u32) = (Duration::from_secs(60), 1000);
 
+/// How often that in a row. What is left then is looked for after this pause: records may come faster than so many a minute, and
+/// whoever serves requests is to have the store in between.
+const IN_A_ROW: (u32, Duration) = (100, Duration::from_secs(1));
+
 /// However short a staleness a store without a feed promises, the processor gets some rest.
 const SHORTEST: Duration = Duration::from_millis(50);
 
@@ -47,23 +51,34 @@ async fn until_dropped(mut alive: watch::Receiver<()>, task: impl Future<Output 
 }
 
 async fn purge(server: Weak<Inner>) {
-    let (every, most) = PURGE;
-    while let Some(sleep) = server.upgrade().map(|server| server.sleep(every)) {
+    let (pause, behind) = (PURGE.0, IN_A_ROW.1);
+    let mut next = pause;
+    while let Some(sleep) = server.upgrade().map(|server| server.sleep(next)) {
         sleep.await;
-        let Some(server) = server.upgrade() else {
-            return;
+        next = if is_more_left(&server).await {
+            behind
+        } else {
+            pause
         };
-        for _ in 0..100 {
-            match server.records.purge(server.now(), most).await {
-                Ok(forgotten) if forgotten == most => tokio::task::yield_now().await,
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::error!(cause = %error, "expired records could not be forgotten");
-                    break;
-                }
+    }
+}
+
+/// Forgets what has expired, as much as is forgotten in a row.
+async fn is_more_left(server: &Weak<Inner>) -> bool {
+    for _ in 0..IN_A_ROW.0 {
+        let Some(server) = server.upgrade() else {
+            return false;
+        };
+        match server.records.purge(server.now(), PURGE.1).await {
+            Ok(forgotten) if forgotten == PURGE.1 => tokio::task::yield_now().await,
+            Ok(_) => return false,
+            Err(error) => {
+                tracing::error!(cause = %error, "expired records could not be forgotten");
+                return false;
             }
         }
     }
+    true
 }
 
 async fn listen(server: Weak<Inner>, records: Records) {

@@ -192,29 +192,31 @@ async fn refresh_token(
             });
             return Err(invalid());
         }
-        let approved = &read.record.approved;
-        let epoch = server.records.subject_epoch(&approved.subject, now).await?;
-        if epoch != approved.subject_epoch {
-            return Err(invalid());
-        }
+        let approved = read.record.approved.clone();
         // Whatever is wrong with the rest of the request is said before anything is used up.
-        let issue = issue_of(server, approved, &request.asked)?;
+        let issue = issue_of(server, &approved, &request.asked)?;
         let allowed = issue::allow(server, client, GrantType::RefreshToken, issue).await?;
+        let epoch = server.records.subject_epoch(&approved.subject, now);
         let (id, ends_at) = (read.record.id.clone(), read.record.ends_at);
-        let successor = match presented {
-            Presented::Retry(successor) => successor,
+        let (successor, epoch) = match presented {
+            Presented::Retry(successor) => (successor, epoch.await),
             _ => {
                 let idle_until = now.saturating_add(lifetimes.refresh_token).min(ends_at);
                 let (family, successor) =
                     rotate(token, &*random()?, idle_until, now).ok_or_else(invalid)?;
                 read.record.family = Some(family);
                 read.record.expires_at = issue::outlives(lifetimes, idle_until, ends_at, now);
-                match server.records.update(digest, read).await? {
-                    Replace::Replaced(_) => successor,
+                // At once with the write: where everything of the subject was revoked, the family is dead in any generation.
+                let (replaced, epoch) = tokio::join!(server.records.update(digest, read), epoch);
+                match replaced? {
+                    Replace::Replaced(_) => (successor, epoch),
                     Replace::Changed => continue, // somebody else was first: look again
                 }
             }
         };
+        if epoch? != approved.subject_epoch {
+            return Err(invalid());
+        }
         return issue::answer(
             server,
             client,

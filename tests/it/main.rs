@@ -77,6 +77,7 @@ mod policy;
 mod postgres_server;
 mod presented;
 mod publisher;
+mod purged;
 mod races;
 #[path = "../support/raw_grpc.rs"]
 mod raw_grpc;
@@ -91,6 +92,7 @@ mod registered_client;
 mod registration_policy;
 mod required;
 mod revoke;
+mod round_trips;
 mod scope;
 mod self_check;
 mod self_check_found;

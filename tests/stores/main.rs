@@ -22,5 +22,7 @@ mod redis_proxy;
 mod redis_server;
 #[cfg(all(unix, feature = "redis"))]
 mod redis_servers;
+#[cfg(unix)]
+mod round_trips;
 mod support;
 mod wrong;
