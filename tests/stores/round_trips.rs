@@ -144,7 +144,8 @@ async fn each_verb_of_the_postgres_store_is_one_round_trip() {
 #[cfg(feature = "redis")]
 #[tokio::test]
 async fn each_verb_of_the_redis_store_is_one_round_trip_and_an_owners_index_one_more() {
-    use crate::redis_servers::{Own, available};
+    use crate::redis_own::Own;
+    use crate::redis_server::available;
     let Some(()) = available() else { return };
     let server = Own::start(&["--save", ""]);
     let url = server.url();
