@@ -42,7 +42,7 @@ pub struct AuthorizationServerBuilder {
     client_address: ClientAddress,
     lifetimes: Lifetimes,
     limits: Limits,
-    throttle: Option<Box<dyn DynThrottle>>,
+    throttle: Option<Arc<dyn DynThrottle>>,
     #[cfg(feature = "jwt")]
     pub(crate) jwt: super::jwt_settings::JwtSettings,
 }
@@ -294,7 +294,7 @@ impl AuthorizationServerBuilder {
     /// Counts attempts in the host's own way, such as for all nodes together. Default: in this process, by the limits above and that of
     /// [`Registration`], which have no effect with this.
     pub fn throttle(mut self, throttle: impl Throttle) -> Self {
-        self.throttle = Some(Box::new(throttle));
+        self.throttle = Some(Arc::new(throttle));
         self
     }
 
@@ -363,7 +363,7 @@ impl AuthorizationServerBuilder {
             limits.registrations = registration.limit();
         }
         let throttle = self.throttle;
-        let throttle = throttle.unwrap_or_else(|| Box::new(LocalThrottle::new(limits)));
+        let throttle = throttle.unwrap_or_else(|| Arc::new(LocalThrottle::new(limits)));
         Ok(AuthorizationServer::new(
             config,
             (self.events, throttle),
