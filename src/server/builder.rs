@@ -176,8 +176,12 @@ impl AuthorizationServerBuilder {
         self
     }
 
-    /// How to find the address of a caller, for throttling; behind a proxy only the host knows which header to trust. Default: an
-    /// [`IpAddr`] in the extensions of the request; without one, only the limits for all callers together hold. With axum:
+    /// How to find the address of a caller, for throttling; behind a proxy only the host knows which header to trust. **Set it**: without
+    /// addresses only the limits of clients and of all callers together hold, so that one machine can use them up and hold everybody
+    /// else back. The log warns once when that happens.
+    ///
+    /// Default: an [`IpAddr`] in the extensions of the request, which no framework puts there by itself. With axum, served with
+    /// `app.into_make_service_with_connect_info::<SocketAddr>()`:
     /// `|parts| parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())`.
     pub fn client_address(
         mut self,
