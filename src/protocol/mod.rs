@@ -22,6 +22,8 @@ pub(crate) mod introspected;
 pub(crate) mod introspection;
 #[cfg(any(feature = "jwks", feature = "introspection"))]
 pub(crate) mod issuer_metadata;
+#[cfg(feature = "server")]
+pub(crate) mod json_object;
 #[cfg(feature = "jwks")]
 pub(crate) mod jwk_set;
 #[cfg(any(feature = "jwt", feature = "jwks", feature = "introspection"))]

@@ -1,16 +1,17 @@
 //! Client metadata, as it is sent and as it is answered (RFC 7591 §2, §3.2.1).
 
 use std::collections::HashSet;
-use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::error::{ErrorCode, OAuthError};
-use crate::types::{Client, ClientId, Digest, GrantType, RedirectUri, Scope, Secret, Timestamp};
+use super::json_object;
+use crate::types::{
+    Client, ClientId, Digest, GrantType, RedirectUri, Scope, Secret, Timestamp, shows_something,
+};
 
 /// The most redirection URIs, and the longest text of any other member.
 const LIST: usize = 20;
@@ -83,7 +84,10 @@ impl ClientMetadata {
             .map_err(|_| invalid("scope is malformed"))?;
         Ok(Self {
             auth_method,
-            client_name: text(&members, "client_name")?.map(ToOwned::to_owned),
+            // One that nobody can see is as absent: people are shown the client's id then (RFC 7591 §2).
+            client_name: text(&members, "client_name")?
+                .filter(|name| shows_something(name))
+                .map(ToOwned::to_owned),
             redirect_uris,
             // Grants that are not known here are left out (RFC 7591 §2: may be replaced).
             grant_types: grant_types
@@ -189,9 +193,9 @@ impl ClientMetadata {
 
 /// A registration request: one JSON object without repeated members.
 pub(crate) fn parse(body: &[u8]) -> Result<Map<String, Value>, OAuthError> {
-    let Object(members) = serde_json::from_slice(body)
-        .map_err(|_| invalid("The body is not one JSON object without repeated members"))?;
-    Ok(members)
+    json_object::parse(body).ok_or(invalid(
+        "The body is not one JSON object without repeated members",
+    ))
 }
 
 /// The software statement of a request, if it has one: a JWT that is signed or MACed and says who made it (RFC 7591 §2.3: MUST). Whether
@@ -212,10 +216,7 @@ pub(crate) fn software_statement(members: &Map<String, Value>) -> Result<Option<
         return Err(invalid());
     };
     let object = |part: &str| -> Option<Map<String, Value>> {
-        let json = URL_SAFE_NO_PAD.decode(part).ok()?;
-        serde_json::from_slice::<Object>(&json)
-            .ok()
-            .map(|Object(members)| members)
+        json_object::parse(&URL_SAFE_NO_PAD.decode(part).ok()?)
     };
     let algorithm =
         object(header).and_then(|header| header.get("alg")?.as_str().map(ToOwned::to_owned));
@@ -252,7 +253,10 @@ fn kept(members: Map<String, Value>) -> Result<Map<String, Value>, OAuthError> {
                         .iter()
                         .all(|contact| contact.as_str().is_some_and(|text| text.len() <= TEXT))
             }),
-            "jwks" => value.get("keys").is_some_and(Value::is_array),
+            "jwks" => {
+                let keys = value.get("keys").and_then(Value::as_array);
+                keys.is_some_and(|keys| keys.iter().all(is_public_key))
+            }
             _ => continue,
         };
         // RFC 7591 §2.2: the case of a language tag has no meaning.
@@ -268,6 +272,14 @@ fn kept(members: Map<String, Value>) -> Result<Map<String, Value>, OAuthError> {
         }
     }
     Ok(kept)
+}
+
+/// Whether a JWK holds nothing secret: it is given back to whoever asks, and a client's keys here are its public ones (RFC 7591 §2). The
+/// members are those of RFC 7518 §6.2.2, §6.3.2 and §6.4.1.
+fn is_public_key(key: &Value) -> bool {
+    const SECRET: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+    let members = key.as_object();
+    members.is_some_and(|members| !SECRET.iter().any(|name| members.contains_key(*name)))
 }
 
 fn is_web_url(text: &str) -> bool {
@@ -298,34 +310,6 @@ fn texts<'a>(
             .map(Some)
             .ok_or(wrong),
         Some(_) => Err(wrong),
-    }
-}
-
-/// A JSON object in which no member is repeated.
-struct Object(Map<String, Value>);
-
-impl<'de> Deserialize<'de> for Object {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Object;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Object, A::Error> {
-                let (mut members, mut seen) = (Map::new(), HashSet::new());
-                while let Some((name, value)) = access.next_entry::<String, Value>()? {
-                    if !seen.insert(name.clone()) {
-                        return Err(serde::de::Error::custom("a member is repeated"));
-                    }
-                    members.insert(name, value);
-                }
-                Ok(Object(members))
-            }
-        }
-        deserializer.deserialize_map(Members)
     }
 }
 
@@ -445,6 +429,9 @@ mod tests {
             r#""contacts":"me""#,
             r#""jwks":{},"jwks_uri":"https://x.example/j""#,
             r#""jwks":{}"#,
+            r#""jwks":{"keys":["key"]}"#,
+            r#""jwks":{"keys":[{"kty":"EC","kty":"EC"}]}"#,
+            r#""jwks":{"keys":[]},"frobnicate":[{"a":1,"a":1}]"#,
             r#""token_endpoint_auth_method":"private_key_jwt""#,
             r#""client_name":"a","client_name":"b""#,
             r#""grant_types":["implicit"]"#,
@@ -465,6 +452,40 @@ mod tests {
             refused(&format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000))),
             ErrorCode::InvalidClientMetadata
         );
+    }
+
+    // Threat S19: a key that everybody may see is nobody's secret, and who sends one that is has to hear of it.
+    #[test]
+    fn s19_keys_with_secret_members_are_refused() {
+        let with =
+            |key: &str| format!(r#"{{"redirect_uris":["https://x.example/cb"],"jwks":{key}}}"#);
+        let public = r#"{"kty":"RSA","n":"AQAB","e":"AQAB","kid":"d","use":"sig"}"#;
+        assert!(register(&with(&format!(r#"{{"keys":[{public},{public}]}}"#))).is_ok());
+        for member in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
+            let key = public.replace(r#""n""#, &format!(r#""{member}":null,"n""#));
+            let json = with(&format!(r#"{{"keys":[{public},{key}]}}"#));
+            assert_eq!(refused(&json), ErrorCode::InvalidClientMetadata, "{json}");
+        }
+    }
+
+    // req: 7591-2-9
+    #[test]
+    fn rfc7591_2_a_name_that_shows_nothing_is_none() {
+        let name = |name: &str| {
+            let json =
+                serde_json::json!({"redirect_uris": ["https://x.example/cb"], "client_name": name});
+            register(&json.to_string()).unwrap().client_name
+        };
+        assert_eq!(name(" \u{200b}Harbor").as_deref(), Some(" \u{200b}Harbor"));
+        for nothing in [
+            "",
+            " \t\u{a0}",
+            "\u{200b}",
+            "\u{3164}\u{115f}",
+            "\u{2800} \u{feff}\0",
+        ] {
+            assert_eq!(name(nothing), None, "{nothing:?}");
+        }
     }
 
     // req: 7591-2.1-1, 7591-2-8

@@ -1,16 +1,20 @@
 //! Client authentication (RFC 6749 §2.3, §3.2.1), for every endpoint that takes it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinError;
 
 use super::known_clients::Known;
-use super::throttle::Attempt;
+use super::throttle::{Attempt, DynThrottle};
 use super::{Inner, seen};
 use crate::protocol::client_auth::Credentials;
 use crate::protocol::error::OAuthError;
-use crate::types::{Client, Proof, SlowProof};
+use crate::types::{Client, ClientId, Proof, SlowProof, Timestamp};
 
 /// The client that a request comes from; all failures are one answer (RFC 6749 §5.2), and too many of them 429.
 pub(crate) async fn authenticate(
@@ -59,26 +63,66 @@ async fn refuse_or_try(
         return Ok(());
     }
     let remembered = proof.remembered_as();
-    let holds = {
-        // Each takes 19 MiB and a processor for a while.
-        let _turn = server.slow_proofs.acquire().await;
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => runtime.spawn_blocking(move || proof.holds()).await,
-            Err(_) => Ok(proof.holds()), // nobody else is waiting for this thread
-        }
+    let attempt = SlowAttempt {
+        turns: Arc::clone(&server.slow_proofs),
+        throttle: Arc::clone(&server.throttle),
+        client_id: credentials.client_id.clone(),
+        address,
+        at: now,
     };
-    match holds {
+    let (answer, told) = oneshot::channel();
+    let decided = attempt.decide(proof, answer);
+    match Handle::try_current() {
+        // A task of its own: what was begun is ended and counted, also for callers that have hung up.
+        Ok(runtime) => drop(runtime.spawn(decided)),
+        Err(_) => decided.await,
+    }
+    match told.await.map_err(OAuthError::unavailable)? {
         Ok(false) => Err(OAuthError::invalid_client()),
         Ok(true) => {
-            server.throttle.give_back(attempt, address, now).await;
             if let (Some(known), Some(digest)) = (known, remembered) {
                 let _ = known.proven.set(digest); // somebody else may have been first, with the same
             }
             Ok(())
         }
-        Err(error) => {
-            server.throttle.give_back(attempt, address, now).await;
-            Err(OAuthError::unavailable(error))
+        Err(error) => Err(OAuthError::unavailable(error)),
+    }
+}
+
+/// An attempt that is counted, and that takes a slow digest to tell whether it should have been.
+struct SlowAttempt {
+    turns: Arc<Semaphore>,
+    throttle: Arc<dyn DynThrottle>,
+    client_id: ClientId,
+    address: Option<IpAddr>,
+    at: Timestamp,
+}
+
+impl SlowAttempt {
+    /// Answers whether the secret is right. All but a wrong one is given back.
+    async fn decide(self, proof: SlowProof, answer: oneshot::Sender<Result<bool, JoinError>>) {
+        let turn = self.turns.acquire_owned().await;
+        let holds = if answer.is_closed() {
+            None // who has hung up before its turn has tried nothing
+        } else {
+            // Each takes 19 MiB and a processor for a while, whoever still waits: the turn ends when the digest does.
+            let digest = move || {
+                let _turn = turn;
+                proof.holds()
+            };
+            Some(match Handle::try_current() {
+                Ok(runtime) => runtime.spawn_blocking(digest).await,
+                Err(_) => Ok(digest()), // nobody else is waiting for this thread
+            })
+        };
+        if !matches!(holds, Some(Ok(false))) {
+            let attempt = Attempt::ClientSecret(&self.client_id);
+            self.throttle
+                .give_back(attempt, self.address, self.at)
+                .await;
+        }
+        if let Some(holds) = holds {
+            let _ = answer.send(holds); // nobody may be there to hear it
         }
     }
 }
@@ -86,9 +130,17 @@ async fn refuse_or_try(
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
-    use super::is_remembered;
+    use bytes::Bytes;
+    use http::Request;
+
+    use super::{authenticate, is_remembered};
+    use crate::protocol::client_auth::Credentials;
+    use crate::protocol::error::ErrorCode;
+    use crate::protocol::form::Form;
     use crate::server::known_clients::Known;
+    use crate::server::{AuthorizationServer, Limit};
     use crate::types::{Client, ClientSecret, Flag, Proof, Secret, SlowProof, Timestamp};
 
     fn proof(client: &Client, secret: &str) -> SlowProof {
@@ -126,5 +178,60 @@ mod tests {
         let known = known(Client::public("c1".parse().unwrap()));
         let wrong = proof(&known.client, "wonderland");
         assert!(wrong.remembered_as().is_none() && !is_remembered(Some(&known), &wrong));
+    }
+
+    // Threat S20: a digest goes on when its caller has hung up, and so does its turn; a right secret is no try then either.
+    #[test]
+    fn s20_hanging_up_neither_frees_a_turn_nor_counts_a_right_secret() {
+        let one_thread = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .enable_time()
+            .build()
+            .unwrap();
+        let (let_go, held) = std::sync::mpsc::channel::<()>();
+        one_thread.block_on(async move {
+            let digests_wait = tokio::task::spawn_blocking(move || held.recv());
+            let server = AuthorizationServer::builder("https://a.test")
+                .wrong_client_secrets(Limit::per_minute(20, 20))
+                .build()
+                .unwrap();
+            let client = Client::confidential("c1".parse().unwrap(), &Secret::new("wonderland"));
+            server.clients().create(client).await.unwrap();
+            let form = Form::parse(b"client_id=c1&client_secret=wonderland").unwrap();
+            let request = Request::new(Bytes::new());
+            let credentials = Credentials::read(request.headers(), &form).unwrap();
+            let present = || authenticate(&server.0, &request, &credentials);
+            for _ in 0..20 {
+                tokio::select! {
+                    biased;
+                    answer = present() => panic!("nothing is decided yet: {answer:?}"),
+                    () = its_task_runs() => {}
+                }
+            }
+            assert_eq!(server.0.slow_proofs.available_permits(), 0);
+            assert_eq!(
+                present().await.unwrap_err().code,
+                ErrorCode::TemporarilyUnavailable,
+                "whoever hangs up may not go on for ever"
+            );
+            drop(let_go);
+            digests_wait.await.unwrap().unwrap_err();
+            let all_is_given_back = async {
+                while present().await.is_err() {
+                    its_task_runs().await;
+                }
+            };
+            let limit = Duration::from_secs(60);
+            tokio::time::timeout(limit, all_is_given_back)
+                .await
+                .expect("a right secret is counted as a wrong one");
+        });
+    }
+
+    /// Time for whatever another task can do without waiting.
+    async fn its_task_runs() {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
     }
 }

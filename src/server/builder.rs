@@ -42,7 +42,7 @@ pub struct AuthorizationServerBuilder {
     client_address: ClientAddress,
     lifetimes: Lifetimes,
     limits: Limits,
-    throttle: Option<Box<dyn DynThrottle>>,
+    throttle: Option<Arc<dyn DynThrottle>>,
     #[cfg(feature = "jwt")]
     pub(crate) jwt: super::jwt_settings::JwtSettings,
 }
@@ -176,8 +176,12 @@ impl AuthorizationServerBuilder {
         self
     }
 
-    /// How to find the address of a caller, for throttling; behind a proxy only the host knows which header to trust. Default: an
-    /// [`IpAddr`] in the extensions of the request; without one, only the limits for all callers together hold. With axum:
+    /// How to find the address of a caller, for throttling; behind a proxy only the host knows which header to trust. **Set it**: without
+    /// addresses only the limits of clients and of all callers together hold, so that one machine can use them up and hold everybody
+    /// else back. The log warns once when that happens.
+    ///
+    /// Default: an [`IpAddr`] in the extensions of the request, which no framework puts there by itself. With axum, served with
+    /// `app.into_make_service_with_connect_info::<SocketAddr>()`:
     /// `|parts| parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())`.
     pub fn client_address(
         mut self,
@@ -294,7 +298,7 @@ impl AuthorizationServerBuilder {
     /// Counts attempts in the host's own way, such as for all nodes together. Default: in this process, by the limits above and that of
     /// [`Registration`], which have no effect with this.
     pub fn throttle(mut self, throttle: impl Throttle) -> Self {
-        self.throttle = Some(Box::new(throttle));
+        self.throttle = Some(Arc::new(throttle));
         self
     }
 
@@ -363,7 +367,7 @@ impl AuthorizationServerBuilder {
             limits.registrations = registration.limit();
         }
         let throttle = self.throttle;
-        let throttle = throttle.unwrap_or_else(|| Box::new(LocalThrottle::new(limits)));
+        let throttle = throttle.unwrap_or_else(|| Arc::new(LocalThrottle::new(limits)));
         Ok(AuthorizationServer::new(
             config,
             (self.events, throttle),

@@ -49,11 +49,12 @@ async fn authorize_device(
     }
     let form = Form::from_body(request.headers(), request.body())?;
     let credentials = Credentials::read(request.headers(), &form)?;
-    let begins = Attempt::DeviceRequest(&credentials.client_id);
+    let client = authenticate(server, request, &credentials).await?;
+    // Wrong secrets are counted by themselves: in the name of a client that has one, nobody else uses up what it may ask for.
+    let begins = Attempt::DeviceRequest(&client.client_id);
     server
         .take(begins, server.address(request), server.now())
         .await?;
-    let client = authenticate(server, request, &credentials).await?;
     if !client.may_use(GrantType::DeviceCode) {
         return Err(OAuthError::new(
             ErrorCode::UnauthorizedClient,

@@ -217,9 +217,9 @@ pub(crate) struct Inner {
     clock: Arc<dyn Clock>,
     routes: HashMap<String, Route>,
     documents: metadata::Documents,
-    throttle: Box<dyn DynThrottle>,
+    throttle: Arc<dyn DynThrottle>,
     /// How many slow digests are made at once.
-    slow_proofs: Semaphore,
+    slow_proofs: Arc<Semaphore>,
     server_key: OnceCell<Digest>,
     #[cfg(feature = "jwt")]
     known_keys: keys::KnownKeys,
@@ -237,7 +237,7 @@ impl AuthorizationServer {
 
     fn new(
         config: Config,
-        (events, throttle): (Events, Box<dyn DynThrottle>),
+        (events, throttle): (Events, Arc<dyn DynThrottle>),
         store: Arc<dyn DynStore>,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -246,7 +246,7 @@ impl AuthorizationServer {
             routes: routes(&config),
             documents: metadata::Documents::new(&config),
             throttle,
-            slow_proofs: Semaphore::new(2),
+            slow_proofs: Arc::new(Semaphore::new(2)),
             records: Records::new(store, Arc::clone(&events) as Arc<dyn Observer>),
             flags: Flags::default(),
             known_clients: KnownClients::default(),

@@ -14,7 +14,7 @@ use http::header::{
 };
 use http::{Response, StatusCode};
 
-use crate::types::RedirectUri;
+use crate::types::{RedirectUri, shows_something};
 
 /// May this client use this account? Answers `decision` (`allow`, `deny`), `interaction` and `csrf` by POST.
 #[derive(Template)]
@@ -92,9 +92,10 @@ impl Consent<'_> {
         let turns = |c: &char| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
         let name = self.client_name.unwrap_or_default().chars();
         let name: String = name.filter(|c| !turns(c) && !c.is_control()).collect();
-        let name = match name.trim() {
-            "" => self.client_id,
-            name => name,
+        let name = if shows_something(&name) {
+            name.trim()
+        } else {
+            self.client_id
         };
         match name.char_indices().nth(80) {
             Some((end, _)) => format!("{}…", name.split_at(end).0),
@@ -545,7 +546,9 @@ mod tests {
             page.name()
         }
         assert_eq!(name(None), "toc_1");
-        assert_eq!(name(Some(" \n\u{202e}")), "toc_1");
+        for nothing in [" \n\u{202e}", "\u{200b}", "\u{3164} \u{2800}"] {
+            assert_eq!(name(Some(nothing)), "toc_1", "{nothing:?}");
+        }
         assert_eq!(name(Some("\u{202e}lanrebyh\0")), "lanrebyh");
         assert_eq!(name(Some(&"é".repeat(80))), "é".repeat(80));
         assert_eq!(name(Some(&"é".repeat(81))), "é".repeat(80) + "…");

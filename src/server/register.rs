@@ -62,7 +62,8 @@ impl Registration {
         }
     }
 
-    /// Who holds one of these initial access tokens may register, sending it as a bearer token (RFC 7591 §3).
+    /// Who holds one of these initial access tokens may register, sending it as a bearer token (RFC 7591 §3). Make them with
+    /// [`Secret::generate`]: wrong ones are not counted, since nobody guesses 256 bits.
     #[must_use]
     pub fn with_initial_access_tokens<'a>(tokens: impl IntoIterator<Item = &'a Secret>) -> Self {
         let digests = tokens
@@ -162,14 +163,18 @@ impl Registration {
 
     /// Whether the request may register at all; before anything of it is parsed.
     fn admits(&self, headers: &HeaderMap) -> Result<(), OAuthError> {
+        let mut fields = headers.get_all(AUTHORIZATION).iter();
+        let field = fields.next();
+        if fields.next().is_some() {
+            return Err(OAuthError::invalid_request(
+                "The Authorization header is repeated",
+            ));
+        }
         let Some(ours) = &self.initial_access_tokens else {
             return Ok(());
         };
         let refused = |code| OAuthError::new(code, "Registration needs an initial access token");
-        let mut fields = headers.get_all(AUTHORIZATION).iter();
-        let field = fields
-            .next()
-            .ok_or_else(|| refused(ErrorCode::MissingToken))?;
+        let field = field.ok_or_else(|| refused(ErrorCode::MissingToken))?;
         let token = field.to_str().ok().and_then(|field| field.split_once(' '));
         let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let token = token.map(|(_, token)| initial_access_token(token.trim()));
@@ -178,7 +183,7 @@ impl Registration {
             ours.iter()
                 .fold(false, |known, ours| known | (*ours == token))
         });
-        if known && fields.next().is_none() {
+        if known {
             Ok(())
         } else {
             Err(refused(ErrorCode::InvalidToken))
@@ -204,9 +209,10 @@ async fn register(server: &Inner, request: &Request<Bytes>) -> Result<Response<B
     if request.method() != Method::POST {
         return Err(OAuthError::method_not_allowed("POST"));
     }
+    // Who may not register is not counted: a digest tells, and what holders of a token may do is not for strangers to use up.
+    registration.admits(request.headers())?;
     let (now, address) = (server.now(), server.address(request));
     server.take(Attempt::Registration, address, now).await?;
-    registration.admits(request.headers())?;
     let media_type = request
         .headers()
         .get(CONTENT_TYPE)

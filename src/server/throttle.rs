@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::types::{ClientId, Timestamp};
@@ -12,7 +13,8 @@ use crate::types::{ClientId, Timestamp};
 /// Counted tries are forgotten after this.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// The most callers that are counted apart; beyond that, new ones share one count.
+/// The most callers that are counted apart. Beyond that new ones are held back with all others alone: a count that they shared would be
+/// full for all of them as soon as it was for one.
 const CALLERS: usize = 10_000;
 
 /// What is tried, and in which client's name.
@@ -75,12 +77,13 @@ pub trait Throttle: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Taken> + Send;
 
-    /// Takes back an attempt that turned out to be none: a right user code, a right secret, an outage of ours.
+    /// Takes back an attempt that turned out to be none: a right user code, a right secret, an outage of ours. `taken` is the time it was
+    /// counted at: that may be in a minute that is over by now.
     fn give_back(
         &self,
         attempt: Attempt<'_>,
         address: Option<IpAddr>,
-        now: Timestamp,
+        taken: Timestamp,
     ) -> impl Future<Output = ()> + Send;
 }
 
@@ -97,7 +100,7 @@ pub(crate) trait DynThrottle: Send + Sync + 'static {
         &'a self,
         attempt: Attempt<'a>,
         address: Option<IpAddr>,
-        now: Timestamp,
+        taken: Timestamp,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 }
 
@@ -115,9 +118,9 @@ impl<T: Throttle> DynThrottle for T {
         &'a self,
         attempt: Attempt<'a>,
         address: Option<IpAddr>,
-        now: Timestamp,
+        taken: Timestamp,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
-        Box::pin(Throttle::give_back(self, attempt, address, now))
+        Box::pin(Throttle::give_back(self, attempt, address, taken))
     }
 }
 
@@ -180,6 +183,8 @@ pub(crate) struct LocalThrottle {
     authorization_requests: Counted,
     device_requests: Counted,
     hasher: RandomState,
+    /// Operators are told once that no address is known: how often it matters is up to strangers.
+    has_warned: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -192,9 +197,8 @@ struct Counted {
 struct Counts {
     since: Option<Timestamp>,
     overall: u32,
+    /// Those of whom an attempt was taken: who is refused all along takes up no room.
     callers: HashMap<Who, u32>,
-    /// Of all those for whom there was no room to be counted apart.
-    others: u32,
 }
 
 /// Who is counted. A client is a number that nobody outside can aim at.
@@ -219,6 +223,7 @@ impl LocalThrottle {
             authorization_requests: counted(limits.authorization_requests),
             device_requests: counted(limits.device_requests),
             hasher: RandomState::new(),
+            has_warned: AtomicBool::new(false),
         }
     }
 
@@ -268,57 +273,76 @@ fn network(address: IpAddr) -> IpAddr {
 impl Throttle for LocalThrottle {
     async fn take(&self, attempt: Attempt<'_>, address: Option<IpAddr>, now: Timestamp) -> Taken {
         let (counted, names) = self.of(attempt, address);
-        let mut counts = counted.lock(now);
-        let mut full = counts.overall >= counted.limit.overall;
-        for (who, limit) in names.iter().flatten() {
-            full |= *counts.of(*who) >= *limit;
-        }
+        let mut counts = counted.counts();
+        counts.turn(now);
+        let names = names.iter().flatten();
+        let full = counts.overall >= counted.limit.overall
+            || names.clone().any(|(who, limit)| counts.of(who) >= *limit);
         if full {
+            if address.is_none() && !self.has_warned.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "callers without an address were held back by what all of them do together, so that one can hold all others back: \
+                     set AuthorizationServerBuilder::client_address"
+                );
+            }
             let left = WINDOW.saturating_sub(now.since(counts.since.unwrap_or(now)));
             let retry_after = Duration::from_secs(left.as_secs().clamp(1, WINDOW.as_secs()));
             return Taken::TooMany { retry_after };
         }
         counts.overall = counts.overall.saturating_add(1);
-        for (who, _) in names.iter().flatten() {
-            let tries = counts.of(*who);
-            *tries = tries.saturating_add(1);
-        }
+        names.for_each(|(who, _)| counts.add(*who));
         Taken::Taken
     }
 
-    async fn give_back(&self, attempt: Attempt<'_>, address: Option<IpAddr>, now: Timestamp) {
+    async fn give_back(&self, attempt: Attempt<'_>, address: Option<IpAddr>, taken: Timestamp) {
         let (counted, names) = self.of(attempt, address);
-        let mut counts = counted.lock(now);
-        counts.overall = counts.overall.saturating_sub(1);
-        for (who, _) in names.iter().flatten() {
-            let tries = counts.of(*who);
-            *tries = tries.saturating_sub(1);
+        let mut counts = counted.counts();
+        if !counts.are_of(taken) {
+            return; // it was counted in a minute that is over
         }
+        counts.overall = counts.overall.saturating_sub(1);
+        let names = names.iter().flatten();
+        names.for_each(|(who, _)| counts.subtract(who));
     }
 }
 
 impl Counted {
-    fn lock(&self, now: Timestamp) -> std::sync::MutexGuard<'_, Counts> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.turn(now);
-        counts
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Counts {
-    /// The tries of one; those that are not counted apart share one count.
-    fn of(&mut self, who: Who) -> &mut u32 {
-        if self.callers.len() < CALLERS || self.callers.contains_key(&who) {
-            return self.callers.entry(who).or_default();
-        }
-        &mut self.others
+    /// The tries of one.
+    fn of(&self, who: &Who) -> u32 {
+        self.callers.get(who).copied().unwrap_or_default()
     }
 
+    fn add(&mut self, who: Who) {
+        if self.callers.len() < CALLERS || self.callers.contains_key(&who) {
+            let tries = self.callers.entry(who).or_default();
+            *tries = tries.saturating_add(1);
+        }
+    }
+
+    fn subtract(&mut self, who: &Who) {
+        match self.callers.get_mut(who) {
+            Some(tries @ 2..) => *tries -= 1,
+            _ => drop(self.callers.remove(who)),
+        }
+    }
+
+    /// Whether an attempt of that time is counted in these.
+    fn are_of(&self, time: Timestamp) -> bool {
+        self.since
+            .is_some_and(|since| since <= time && time.since(since) < WINDOW)
+    }
+
+    /// Begins the next minute if this one is over, or if the clock was set back by more than that. Less is no step back: of two that
+    /// looked at the clock, the later one may be here first.
     fn turn(&mut self, now: Timestamp) {
-        if self
-            .since
-            .is_none_or(|since| now.since(since) >= WINDOW || since > now)
-        {
+        let is_over = |since| now.since(since) >= WINDOW || since.since(now) >= WINDOW;
+        if self.since.is_none_or(is_over) {
             *self = Self {
                 since: Some(now),
                 ..Self::default()
@@ -436,14 +460,62 @@ mod tests {
     }
 
     #[test]
-    fn s20_the_counts_do_not_grow_without_bound() {
+    fn s20_the_counts_do_not_grow_without_bound_and_who_finds_no_room_is_not_shut_out() {
         let throttle = throttle(Limit::per_minute(5, u32::MAX));
         let callers = u32::try_from(CALLERS).unwrap();
-        for number in 0..callers + 5 {
-            assert!(code(&throttle, caller(number), at(0)));
+        for number in 0..callers + 50 {
+            assert!(code(&throttle, caller(number), at(0)), "{number}");
         }
-        let more = code(&throttle, caller(callers + 5), at(0));
-        assert!(!more, "those beyond share one count");
-        assert!(throttle.user_codes.counts.lock().unwrap().callers.len() <= CALLERS + 1);
+        for number in [0, callers - 1] {
+            for _ in 1..5 {
+                assert!(code(&throttle, caller(number), at(0)), "{number}");
+            }
+            assert!(!code(&throttle, caller(number), at(0)), "{number}");
+        }
+        assert_eq!(
+            throttle.user_codes.counts.lock().unwrap().callers.len(),
+            CALLERS
+        );
+    }
+
+    #[test]
+    fn s20_who_is_refused_all_along_takes_up_no_room() {
+        let throttle = throttle(Limit::per_minute(5, u32::MAX));
+        let ask = |client: u32, number| {
+            let client = format!("x{client}").parse().unwrap();
+            let attempt = Attempt::AuthorizationRequest(&client);
+            finished(throttle.take(attempt, caller(number), at(0))) == Taken::Taken
+        };
+        let taken = (0..20_000).filter(|client| ask(*client, 66)).count();
+        assert_eq!(taken, 5);
+        let counts = || throttle.authorization_requests.counts.lock().unwrap();
+        assert_eq!(counts().callers.len(), 6, "five clients and their address");
+    }
+
+    #[test]
+    fn s20_what_is_given_back_is_given_back_to_the_minute_it_was_taken_in() {
+        let throttle = throttle(Limit::per_minute(2, 100));
+        let give_back = |taken| finished(throttle.give_back(Attempt::UserCode, caller(1), taken));
+        assert!(code(&throttle, caller(1), at(0)));
+        for _ in 0..2 {
+            assert!(code(&throttle, caller(1), at(60)));
+        }
+        give_back(at(0));
+        assert!(!code(&throttle, caller(1), at(61)), "a minute ago");
+        give_back(at(60));
+        assert!(code(&throttle, caller(1), at(62)));
+        for _ in 0..9 {
+            give_back(at(60));
+        }
+        let counts = || throttle.user_codes.counts.lock().unwrap();
+        assert!(counts().callers.is_empty() && counts().overall == 0);
+    }
+
+    #[test]
+    fn s20_the_count_begins_anew_only_when_the_clock_is_set_back_by_more_than_a_minute() {
+        let throttle = throttle(Limit::per_minute(1, 100));
+        assert!(code(&throttle, caller(1), at(100)));
+        assert!(!code(&throttle, caller(1), at(99)), "another looked before");
+        assert!(code(&throttle, caller(1), at(40)));
     }
 }

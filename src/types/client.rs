@@ -232,3 +232,17 @@ impl Client {
         self.grant_types.contains(&grant_type)
     }
 }
+
+/// Whether a reader sees anything of a text: something beside spaces, controls, what Unicode says is shown as nothing
+/// (`Default_Ignorable_Code_Point`), and the Braille pattern without a dot.
+pub(crate) fn shows_something(text: &str) -> bool {
+    let is_ignorable = |c| {
+        matches!(c,
+            '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}'
+            | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{2800}' | '\u{3164}'
+            | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{1BCA0}'..='\u{1BCA3}'
+            | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
+    };
+    text.chars()
+        .any(|c| !(c.is_whitespace() || c.is_control() || is_ignorable(c)))
+}

@@ -60,6 +60,8 @@ pub use audience::Audience;
 pub use body::{Body, Nothing};
 pub use claims::{Claims, InvalidClaims};
 #[cfg(feature = "server")]
+pub(crate) use client::shows_something;
+#[cfg(feature = "server")]
 pub use client::{Client, Introspects, RegisteredBy};
 pub use client_id::{ClientId, InvalidClientId};
 #[cfg(feature = "server")]

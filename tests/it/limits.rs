@@ -51,7 +51,7 @@ const WITH_SECRETS: [(&str, &str); 4] = [
     ("/auth/device", "scope=ledger.read"),
 ];
 
-// req: 6749-2.3.1-8, 7662-4-15
+// req: 6749-2.3.1-8
 #[tokio::test]
 async fn rfc6749_2_3_1_guesses_at_a_secret_are_counted_at_every_endpoint() {
     for (path, form) in WITH_SECRETS {

@@ -32,6 +32,7 @@ mod durable;
 mod endpoints_layer;
 mod events;
 mod flooded;
+mod held_back;
 mod hooked;
 mod host;
 mod http;
