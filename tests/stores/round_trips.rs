@@ -1,4 +1,9 @@
 //! How often a store and its server speak: between the two stands a proxy that counts how often the client begins.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
