@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws docs/stores.svg from what `cargo bench --bench stores` has printed: plot.py FIGURES… > docs/stores.svg
+"""Draws docs/stores.svg from what `cargo bench --bench stores` has printed: plot.py benches/stores/figures.jsonl > docs/stores.svg
 
 Needs nothing but Python. Above: answers a second over HTTP, by store and flow, on a logarithmic scale. Below: answers a second as the
 number of live tokens grows, as a part of what they are with the fewest.
