@@ -11,6 +11,7 @@ use super::key_schedule::Schedule;
 use super::key_seal::Seal;
 use super::keys::KeyConfig;
 use crate::grant::Catalog;
+use crate::types::record::CLOCKS;
 use crate::types::{ResourceUri, SigningAlgorithm, SigningKey};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -172,7 +173,7 @@ impl JwtSettings {
                 schedule: Schedule {
                     rotation: self.rotation,
                     ahead: self.ahead,
-                    after: longest.saturating_add(Duration::from_secs(300)),
+                    after: longest.saturating_add(CLOCKS),
                 },
             },
         })
