@@ -53,9 +53,6 @@ impl KeyRing {
                     let due = last.signs_until <= soon;
                     // A node that was down or late does not use a key before it was published for long enough.
                     last.signs_until = if due { soon } else { last.signs_until };
-                    let kept = last.signs_until.saturating_add(schedule.after);
-                    changed |= kept > last.kept_until;
-                    last.kept_until = last.kept_until.max(kept);
                     if !due {
                         continue;
                     }
@@ -63,6 +60,12 @@ impl KeyRing {
                 }
             };
             make.push((algorithm, from, from.saturating_add(schedule.rotation)));
+        }
+        for key in &mut ring.keys {
+            // Tokens may live longer than when the key was made: each key outlives what it signs from now on.
+            let kept = key.signs_until.saturating_add(schedule.after);
+            changed |= kept > key.kept_until;
+            key.kept_until = key.kept_until.max(kept);
         }
         changed |= ring.close_gaps(now);
         (changed || !make.is_empty()).then_some(Change { ring, make })
@@ -272,6 +275,21 @@ mod tests {
         assert_eq!(change.ring.keys[0].kept_until, at(31 * DAY));
         let shorter = change.ring.change(ES, SCHEDULE, at(1));
         assert!(shorter.is_none(), "never shorter again");
+    }
+
+    #[test]
+    fn tokens_that_live_longer_keep_the_key_that_signs_though_the_next_is_there() {
+        let mut ring = KeyRing::default();
+        step(&mut ring, ES, at(0));
+        step(&mut ring, ES, at(29 * DAY));
+        let longer = Schedule {
+            after: Duration::from_secs(DAY),
+            ..SCHEDULE
+        };
+        let change = ring.change(ES, longer, at(29 * DAY + 1)).unwrap();
+        let kept: Vec<_> = change.ring.keys.iter().map(|key| key.kept_until).collect();
+        assert_eq!(kept, [at(31 * DAY), at(61 * DAY)]);
+        assert!(change.ring.change(ES, longer, at(29 * DAY + 1)).is_none());
     }
 
     #[test]
