@@ -67,7 +67,10 @@ impl AuthorizationServerBuilder {
     }
 
     /// Keeps the private keys in the store encrypted (AES-256-GCM) under a key that the host keeps elsewhere. May be called again: the first
-    /// encrypts, any decrypts, so that it can be changed; a key goes over to the first one when it is rotated.
+    /// encrypts, any decrypts, so that it can be changed; a key goes over to the first one when it is rotated. So the old one must stay
+    /// for the times of [`publish_keys_ahead`](Self::publish_keys_ahead), [`rotate_keys_every`](Self::rotate_keys_every) and
+    /// [`access_token_lifetime`](Self::access_token_lifetime) together, and 5 minutes more. A key that cannot be decrypted is an outage for
+    /// the tokens that it has signed, and where it is the one that signs, for all.
     pub fn seal_keys_with(mut self, key: [u8; 32]) -> Self {
         self.jwt.seals.push(Zeroizing::new(key));
         self

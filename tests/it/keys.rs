@@ -186,6 +186,39 @@ async fn sealed_keys_are_of_no_use_without_the_key_that_they_are_sealed_with() {
 }
 
 #[tokio::test]
+async fn a_key_that_cannot_be_opened_takes_no_other_down() {
+    let (store, clock) = (Hooked::open().await, ManualClock::new(NOW));
+    let sealed = |keys: &'static [[u8; 32]]| {
+        Harness::on(store.clone(), &clock, |builder| {
+            keys.iter()
+                .fold(es256(builder), |builder, key| builder.seal_keys_with(*key))
+        })
+    };
+    let both = sealed(&[[1; 32]]);
+    both.create_clients().await;
+    kids(&both).await;
+    let both = sealed(&[[2; 32], [1; 32]]);
+    both.oauth.signing_keys().rotate().await.unwrap();
+    both.advance(DAY - 1);
+    let old = token(&both).await;
+    both.advance(1);
+    // The old key no longer signs, and its seal was taken away too soon.
+    let hasty = sealed(&[[2; 32]]);
+    let new = token(&hasty).await;
+    assert!(hasty.is_active(&new).await && both.is_active(&new).await);
+    assert_eq!(kids(&hasty).await, [kid_of(&both, &new).await]);
+    assert_eq!(kids(&both).await.len(), 2);
+    assert!(both.is_active(&old).await);
+    let form = format!("token={old}");
+    let asked = hasty.post_as(
+        "/auth/introspect",
+        ("all", "all-secret-0123456789-0123456789-0123456789"),
+        &form,
+    );
+    asked.await.error(503, "temporarily_unavailable");
+}
+
+#[tokio::test]
 async fn s26_keys_are_rotated_without_a_token_that_nobody_knows_the_key_of() {
     let server = server().await;
     let mut known: Vec<String> = kids(&server).await; // by who reads the set each day
@@ -508,4 +541,59 @@ async fn while_the_store_is_down_there_are_no_new_tokens_and_no_verdicts() {
     assert_eq!(send(&ledger(&server), &token).await.status, 503);
     store.let_all_pass();
     assert_eq!(send(&ledger(&server), &token).await.status, 200);
+}
+
+/// Whatever is to be written fails, and reads go on.
+fn writes_fail(store: &Hooked) {
+    store.on_step(|step| async move {
+        match step.is_write() && step.kind == Some(Kind::KeyRing) {
+            true => Err(StoreError::new("the disk is full")),
+            false => Ok(()),
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_change_of_keys_that_cannot_be_written_leaves_those_that_are_good_in_use() {
+    let (store, clock) = (Hooked::open().await, ManualClock::new(NOW));
+    let server = Harness::on(store.clone(), &clock, es256);
+    server.create_clients().await;
+    let first = kids(&server).await;
+    server.advance(29 * DAY);
+    writes_fail(&store);
+    for _ in 0..2 {
+        let token = token(&server).await;
+        assert!(server.is_active(&token).await, "the next key is due");
+        assert_eq!(kids(&server).await, first);
+        server.advance(60);
+    }
+    store.let_all_pass();
+    server.advance(60);
+    assert_eq!(kids(&server).await.len(), 2, "it is tried again");
+    // It is enough that one is to be forgotten.
+    server.advance(DAY);
+    let token = token(&server).await;
+    assert_ne!(kid_of(&server, &token).await, first[0]);
+    writes_fail(&store);
+    server.advance(299);
+    assert!(server.is_active(&token).await);
+    server.advance(601);
+    let token = self::token(&server).await;
+    assert!(server.is_active(&token).await);
+    let left = kids(&server).await;
+    assert_eq!(left, [kid_of(&server, &token).await], "one is over");
+}
+
+#[tokio::test]
+async fn a_change_of_keys_that_cannot_be_written_is_an_outage_where_no_key_signs() {
+    let (store, clock) = (Hooked::open().await, ManualClock::new(NOW));
+    let server = Harness::on(store.clone(), &clock, es256);
+    server.create_clients().await;
+    writes_fail(&store);
+    assert_eq!(server.get(JWKS, None).await.status, 503, "there is none");
+    store.let_all_pass();
+    assert_eq!(kids(&server).await.len(), 1);
+    server.advance(31 * DAY);
+    writes_fail(&store);
+    assert_eq!(server.get(JWKS, None).await.status, 503, "it is over");
 }
