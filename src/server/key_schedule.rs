@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use super::event::Event;
 use crate::types::record::{KeyRing, RingKey};
 use crate::types::{SigningAlgorithm, Timestamp};
 
@@ -105,6 +106,30 @@ impl KeyRing {
                 key.signs_from = key.signs_from.min(soon);
             }
         }
+    }
+
+    /// What is to be told when this ring has become that one.
+    pub(crate) fn told<'a>(&'a self, after: &'a Self) -> Vec<Event<'a>> {
+        let was = |kid: &str| self.keys.iter().find(|key| key.kid == kid);
+        let mut told = Vec::new();
+        for RingKey { kid, alg, .. } in &self.keys {
+            let alg = *alg;
+            let Some(now) = after.keys.iter().find(|key| key.kid == *kid) else {
+                told.push(Event::SigningKeyRemoved { kid, alg });
+                continue;
+            };
+            let follows = |key: &RingKey| {
+                let old = was(&key.kid);
+                let is_new = old.is_none_or(|old| old.signs_from != key.signs_from);
+                is_new && key.alg == alg && key.signs_from == now.signs_until
+            };
+            if after.keys.iter().any(follows) {
+                told.push(Event::SigningKeyRotated { kid, alg });
+            }
+        }
+        let made = after.keys.iter().filter(|key| was(&key.kid).is_none());
+        told.extend(made.map(|RingKey { kid, alg, .. }| Event::SigningKeyMade { kid, alg: *alg }));
+        told
     }
 
     /// When the next change may be due, if nobody else makes one.

@@ -269,6 +269,7 @@ impl Inner {
     ) -> Result<Option<KeyRing>, StoreError> {
         let digest = ring_digest();
         let ring = self.make(change).await?;
+        let before = read.as_ref().map(|read| read.record.clone());
         let won = match read {
             Some(mut read) => {
                 read.record = ring.clone();
@@ -282,6 +283,9 @@ impl Inner {
         };
         if won {
             self.flags.raise(ring_key());
+            let before = before.unwrap_or_default();
+            let told = before.told(&ring);
+            told.iter().for_each(|event| self.tell(event));
         }
         Ok(won.then_some(ring))
     }
