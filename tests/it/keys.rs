@@ -503,11 +503,28 @@ fn settings_that_contradict_each_other_are_named() {
             "publish_keys_ahead: ",
             on().rotate_keys_every(day).publish_keys_ahead(2 * day),
         ),
+        ("rotate_keys_every: ", builder().rotate_keys_every(day)),
+        ("publish_keys_ahead: ", builder().publish_keys_ahead(day)),
+        (
+            "rotate_keys_every: ",
+            on().signing_key(key()).rotate_keys_every(day),
+        ),
+        (
+            "publish_keys_ahead: ",
+            on().signing_key(key()).publish_keys_ahead(day),
+        ),
     ] {
         let error: ConfigError = builder.build().unwrap_err();
         assert!(error.to_string().starts_with(setting), "{setting}{error}");
     }
     assert!(on().signing_key(key()).signing_key(rsa()).build().is_ok());
+    // What no resource takes needs no key.
+    let rs256 = AccessTokenFormat::Jwt(SigningAlgorithm::Rs256);
+    let own = on().signing_key(rsa());
+    assert!(own.build().is_err());
+    let own = bare().resource(LEDGER, ["ledger.read"]);
+    let own = own.access_token_format(jwt).signing_key(rsa());
+    assert!(own.access_token_format_for(LEDGER, rs256).build().is_ok());
     assert!(
         on().store(MemoryStore::new())
             .rotate_keys_every(day)
@@ -596,4 +613,23 @@ async fn a_change_of_keys_that_cannot_be_written_is_an_outage_where_no_key_signs
     server.advance(31 * DAY);
     writes_fail(&store);
     assert_eq!(server.get(JWKS, None).await.status, 503, "it is over");
+}
+
+#[tokio::test]
+async fn of_two_formats_for_one_resource_the_last_holds() {
+    let jwt = AccessTokenFormat::Jwt(SigningAlgorithm::EdDsa);
+    for (first, last, dots) in [
+        (AccessTokenFormat::Opaque, jwt, 2),
+        (jwt, AccessTokenFormat::Opaque, 0),
+    ] {
+        let server = Harness::with(|builder| {
+            builder
+                .access_token_format_for(LEDGER, first)
+                .access_token_format_for(LEDGER, last)
+        })
+        .await;
+        assert_eq!(token(&server).await.matches('.').count(), dots);
+        let set = server.get(JWKS, None).await;
+        assert_eq!(set.status.as_u16(), if dots == 2 { 200 } else { 404 });
+    }
 }
