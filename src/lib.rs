@@ -124,6 +124,7 @@
 //! | `oauth_tokens_revoked_total` | | access tokens that their client revoked (RFC 7009) |
 //! | `oauth_revocations_total` | `of`: `client`, `subject` | revocations of everything of one |
 //! | `oauth_clients_registered_total` | `by`: `host`, `itself` | new clients |
+//! | `oauth_signing_keys_changed_total` | `to`: `made`, `rotated`, `removed` | what became of the keys in the store (feature `jwt`) |
 //! | `oauth_clients_changed_total` | `to`: `disabled`, `enabled`, `new_secret` | what the host did to clients |
 //! | `oauth_consents_total` | `decision`: `given`, `denied` | authorization requests that were decided |
 //! | `oauth_devices_total` | `decision`: `approved`, `denied` | devices that were decided about (RFC 8628 §3.3) |

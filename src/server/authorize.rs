@@ -129,8 +129,10 @@ async fn prove(
     seen::client(&client.client_id);
     let named = form.one("redirect_uri")?;
     let redirect_uri = redirect_uri(&client, named)?;
-    // A repeated state is an error of the request, told there without one.
-    let state = form.one("state").unwrap_or_default().map(ToOwned::to_owned);
+    // A repeated state is an error of the request, told there without one; so is one that is too long, which is kept nowhere.
+    let state = form.one("state").unwrap_or_default();
+    let state = state.filter(|state| state.len() <= STATE);
+    let state = state.map(ToOwned::to_owned);
     Ok(Proven {
         client,
         redirect_uri,

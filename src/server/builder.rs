@@ -366,6 +366,7 @@ impl AuthorizationServerBuilder {
         if let Some(registration) = &config.registration {
             limits.registrations = registration.limit();
         }
+        limits.check()?;
         let throttle = self.throttle;
         let throttle = throttle.unwrap_or_else(|| Arc::new(LocalThrottle::new(limits)));
         Ok(AuthorizationServer::new(

@@ -9,6 +9,7 @@ use http::request::Parts;
 
 use super::interaction::DynInteraction;
 use super::policy::DynPolicy;
+use super::throttle::Limits;
 use super::{Endpoint, Registration};
 use crate::grant::Catalog;
 use crate::types::{GrantType, InvalidIssuerUrl, IssuerUrl, ResourceUri, Scope};
@@ -187,9 +188,11 @@ impl Config {
             .registration
             .as_ref()
             .map(Registration::all_grant_types);
-        if registered
-            .is_some_and(|grants| !grants.iter().any(|grant| self.grant_types.contains(grant)))
-        {
+        // A refresh token comes of another grant.
+        let is_served = |grant: &GrantType| {
+            *grant != GrantType::RefreshToken && self.grant_types.contains(grant)
+        };
+        if registered.is_some_and(|grants| !grants.iter().any(is_served)) {
             return wrong(
                 "registration",
                 "clients could register for none of the grants that are served",
@@ -215,7 +218,29 @@ impl Config {
         if self.serves_at(path) {
             return wrong("login", "is the path of an endpoint");
         }
+        let mut documents = self.catalog.resources.iter().map(|resource| &resource.uri);
+        let ours = |uri: &ResourceUri| uri.origin().as_deref() == Some(self.issuer.origin());
+        if documents.any(|uri| ours(uri) && uri.well_known_path() == path) {
+            return wrong("login", "is the place of the metadata of a resource");
+        }
         Ok(())
+    }
+}
+
+impl Limits {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let limits = [
+            ("wrong_client_secrets", self.client_secrets),
+            ("wrong_user_codes", self.user_codes),
+            ("limited_to", self.registrations),
+            ("authorization_requests", self.authorization_requests),
+            ("device_requests", self.device_requests),
+        ];
+        let zero = limits.iter().find(|(_, limit)| limit.is_zero());
+        zero.map_or(Ok(()), |&(setting, _)| {
+            let why = "a limit of 0 lets nobody through";
+            Err(ConfigError::Contradiction { setting, why })
+        })
     }
 }
 

@@ -35,6 +35,18 @@ pub(crate) fn event(event: &Event<'_>) {
         Event::ClientSecretRotated { .. } => {
             counter!("oauth_clients_changed_total", "to" => "new_secret")
         }
+        #[cfg(feature = "jwt")]
+        Event::SigningKeyMade { .. } => {
+            counter!("oauth_signing_keys_changed_total", "to" => "made")
+        }
+        #[cfg(feature = "jwt")]
+        Event::SigningKeyRotated { .. } => {
+            counter!("oauth_signing_keys_changed_total", "to" => "rotated")
+        }
+        #[cfg(feature = "jwt")]
+        Event::SigningKeyRemoved { .. } => {
+            counter!("oauth_signing_keys_changed_total", "to" => "removed")
+        }
         Event::ConsentGiven { .. } => counter!("oauth_consents_total", "decision" => "given"),
         Event::ConsentDenied { .. } => counter!("oauth_consents_total", "decision" => "denied"),
         Event::DeviceApproved { .. } => counter!("oauth_devices_total", "decision" => "approved"),

@@ -4,6 +4,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::store::{Observer, Step};
+#[cfg(feature = "jwt")]
+use crate::types::SigningAlgorithm;
 use crate::types::{ClientId, GrantType, RegisteredBy, ResourceUri, Scope, Subject, Timestamp};
 
 /// Something that has happened: it was written, or it was answered. What lost a race against another request is not told.
@@ -129,6 +131,33 @@ pub enum Event<'a> {
     ClientSecretRotated {
         /// Which.
         client_id: &'a ClientId,
+    },
+    /// A key that signs access tokens was made in the store. It is published from now on, and signs later, unless it is the first.
+    #[cfg(feature = "jwt")]
+    #[non_exhaustive]
+    SigningKeyMade {
+        /// Its name (RFC 7517 §4.5).
+        kid: &'a str,
+        /// What it signs with.
+        alg: SigningAlgorithm,
+    },
+    /// A key has been given a successor: when that one signs, this one is only published.
+    #[cfg(feature = "jwt")]
+    #[non_exhaustive]
+    SigningKeyRotated {
+        /// Its name.
+        kid: &'a str,
+        /// What it signs with.
+        alg: SigningAlgorithm,
+    },
+    /// A key is no longer in the store: the host has taken it away, or the last token that it can have signed has expired.
+    #[cfg(feature = "jwt")]
+    #[non_exhaustive]
+    SigningKeyRemoved {
+        /// Its name.
+        kid: &'a str,
+        /// What it signed with.
+        alg: SigningAlgorithm,
     },
     /// An authorization request was approved, and a code was made for it.
     #[non_exhaustive]
@@ -333,6 +362,18 @@ fn log(event: &Event<'_>) {
         Event::ClientEnabled { client_id } => tracing::info!(%client_id, "client enabled"),
         Event::ClientSecretRotated { client_id } => {
             tracing::info!(%client_id, "client secret rotated");
+        }
+        #[cfg(feature = "jwt")]
+        Event::SigningKeyMade { kid, alg } => {
+            tracing::info!(kid, alg = alg.as_str(), "signing key made");
+        }
+        #[cfg(feature = "jwt")]
+        Event::SigningKeyRotated { kid, alg } => {
+            tracing::info!(kid, alg = alg.as_str(), "signing key rotated");
+        }
+        #[cfg(feature = "jwt")]
+        Event::SigningKeyRemoved { kid, alg } => {
+            tracing::info!(kid, alg = alg.as_str(), "signing key removed");
         }
         Event::ConsentGiven {
             client_id,

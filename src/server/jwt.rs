@@ -108,7 +108,7 @@ pub(crate) async fn read(
     };
     flags.push(server.flags.register(super::keys::ring_key()));
     let keys = server.keys_with(&kid, now).await?;
-    let Some(key) = keys.public(&kid, now) else {
+    let Some(key) = keys.public(&kid, now)? else {
         return Ok(None);
     };
     let Ok(token) = verify(token, key, &server.config.issuer, now) else {

@@ -11,6 +11,7 @@ use super::key_schedule::Schedule;
 use super::key_seal::Seal;
 use super::keys::KeyConfig;
 use crate::grant::Catalog;
+use crate::types::record::CLOCKS;
 use crate::types::{ResourceUri, SigningAlgorithm, SigningKey};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -21,8 +22,8 @@ pub(crate) struct JwtSettings {
     formats: Vec<(String, AccessTokenFormat)>,
     given: Vec<SigningKey>,
     seals: Vec<Zeroizing<[u8; 32]>>,
-    rotation: Duration,
-    ahead: Duration,
+    rotation: Option<Duration>,
+    ahead: Option<Duration>,
 }
 
 impl Default for JwtSettings {
@@ -32,8 +33,8 @@ impl Default for JwtSettings {
             formats: Vec::new(),
             given: Vec::new(),
             seals: Vec::new(),
-            rotation: 30 * DAY,
-            ahead: DAY,
+            rotation: None,
+            ahead: None,
         }
     }
 }
@@ -48,6 +49,7 @@ impl AuthorizationServerBuilder {
     }
 
     /// The same for the tokens of one [`resource`](Self::resource). A token that is meant for several is a JWT if any of them takes JWTs.
+    /// Of two formats for one resource the last holds.
     pub fn access_token_format_for(
         mut self,
         resource: impl Into<String>,
@@ -66,7 +68,10 @@ impl AuthorizationServerBuilder {
     }
 
     /// Keeps the private keys in the store encrypted (AES-256-GCM) under a key that the host keeps elsewhere. May be called again: the first
-    /// encrypts, any decrypts, so that it can be changed; a key goes over to the first one when it is rotated.
+    /// encrypts, any decrypts, so that it can be changed; a key goes over to the first one when it is rotated. So the old one must stay
+    /// for the times of [`publish_keys_ahead`](Self::publish_keys_ahead), [`rotate_keys_every`](Self::rotate_keys_every) and
+    /// [`access_token_lifetime`](Self::access_token_lifetime) together, and 5 minutes more. A key that cannot be decrypted is an outage for
+    /// the tokens that it has signed, and where it is the one that signs, for all.
     pub fn seal_keys_with(mut self, key: [u8; 32]) -> Self {
         self.jwt.seals.push(Zeroizing::new(key));
         self
@@ -74,14 +79,14 @@ impl AuthorizationServerBuilder {
 
     /// How long a key from the store signs: 1 day to 10 years, default 30 days.
     pub fn rotate_keys_every(mut self, time: Duration) -> Self {
-        self.jwt.rotation = time;
+        self.jwt.rotation = Some(time);
         self
     }
 
     /// How long a new key is published before it signs: 15 minutes, for which the JWK set may be kept, to the time of a rotation; default
     /// 1 day. Resources that read the set less often than that would not know it.
     pub fn publish_keys_ahead(mut self, time: Duration) -> Self {
-        self.jwt.ahead = time;
+        self.jwt.ahead = Some(time);
         self
     }
 }
@@ -101,27 +106,32 @@ impl JwtSettings {
                 most,
             })
         };
-        within("rotate_keys_every", self.rotation, DAY, 3650 * DAY)?;
+        let (rotation, ahead) = (self.rotation.unwrap_or(30 * DAY), self.ahead.unwrap_or(DAY));
+        within("rotate_keys_every", rotation, DAY, 3650 * DAY)?;
         let quarter = Duration::from_secs(900);
-        within("publish_keys_ahead", self.ahead, quarter, self.rotation)?;
+        within("publish_keys_ahead", ahead, quarter, rotation)?;
 
         let mut formats: Vec<(ResourceUri, AccessTokenFormat)> = Vec::new();
         for (uri, format) in self.formats {
             let known = catalog.resources.iter().map(|resource| &resource.uri);
             let mut same = known.filter(|known| uri.parse().is_ok_and(|uri| **known == uri));
             let none = wrong("access_token_format_for", "is none of the resources");
-            formats.push((same.next().ok_or(none)?.clone(), format));
+            let uri = same.next().ok_or(none)?;
+            formats.retain(|(other, _)| other != uri);
+            formats.push((uri.clone(), format));
         }
+        // Those that some token is signed with: what no resource takes needs no key.
         let mut algorithms: Vec<SigningAlgorithm> = Vec::new();
-        for format in std::iter::once(self.format).chain(formats.iter().map(|(_, format)| *format))
-        {
+        for resource in &catalog.resources {
+            let own = formats.iter().find(|(uri, _)| *uri == resource.uri);
+            let format = own.map_or(self.format, |(_, format)| *format);
             if let AccessTokenFormat::Jwt(algorithm) = format
                 && !algorithms.contains(&algorithm)
             {
                 algorithms.push(algorithm);
             }
         }
-        if !algorithms.is_empty() && catalog.resources.is_empty() {
+        if self.format != AccessTokenFormat::Opaque && catalog.resources.is_empty() {
             // RFC 9068 §3: `aud` must say whom a token is meant for.
             return Err(wrong(
                 "access_token_format",
@@ -133,6 +143,16 @@ impl JwtSettings {
                 "signing_key, seal_keys_with",
                 "no access token is a JWT",
             ));
+        }
+        if algorithms.is_empty() || !self.given.is_empty() {
+            let why = "no key is made in the store: there are those of signing_key, or no JWTs";
+            let set = [
+                ("rotate_keys_every", self.rotation),
+                ("publish_keys_ahead", self.ahead),
+            ];
+            if let Some((setting, _)) = set.iter().find(|(_, time)| time.is_some()) {
+                return Err(wrong(setting, why));
+            }
         }
         if !self.given.is_empty() {
             if !self.seals.is_empty() {
@@ -170,9 +190,9 @@ impl JwtSettings {
                 given: self.given,
                 seals: self.seals.iter().map(seal).collect::<Result<_, _>>()?,
                 schedule: Schedule {
-                    rotation: self.rotation,
-                    ahead: self.ahead,
-                    after: longest.saturating_add(Duration::from_secs(300)),
+                    rotation,
+                    ahead,
+                    after: longest.saturating_add(CLOCKS),
                 },
             },
         })

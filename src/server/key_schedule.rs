@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use super::event::Event;
 use crate::types::record::{KeyRing, RingKey};
 use crate::types::{SigningAlgorithm, Timestamp};
 
@@ -53,9 +54,6 @@ impl KeyRing {
                     let due = last.signs_until <= soon;
                     // A node that was down or late does not use a key before it was published for long enough.
                     last.signs_until = if due { soon } else { last.signs_until };
-                    let kept = last.signs_until.saturating_add(schedule.after);
-                    changed |= kept > last.kept_until;
-                    last.kept_until = last.kept_until.max(kept);
                     if !due {
                         continue;
                     }
@@ -63,6 +61,12 @@ impl KeyRing {
                 }
             };
             make.push((algorithm, from, from.saturating_add(schedule.rotation)));
+        }
+        for key in &mut ring.keys {
+            // Tokens may live longer than when the key was made: each key outlives what it signs from now on.
+            let kept = key.signs_until.saturating_add(schedule.after);
+            changed |= kept > key.kept_until;
+            key.kept_until = key.kept_until.max(kept);
         }
         changed |= ring.close_gaps(now);
         (changed || !make.is_empty()).then_some(Change { ring, make })
@@ -102,6 +106,30 @@ impl KeyRing {
                 key.signs_from = key.signs_from.min(soon);
             }
         }
+    }
+
+    /// What is to be told when this ring has become that one.
+    pub(crate) fn told<'a>(&'a self, after: &'a Self) -> Vec<Event<'a>> {
+        let was = |kid: &str| self.keys.iter().find(|key| key.kid == kid);
+        let mut told = Vec::new();
+        for RingKey { kid, alg, .. } in &self.keys {
+            let alg = *alg;
+            let Some(now) = after.keys.iter().find(|key| key.kid == *kid) else {
+                told.push(Event::SigningKeyRemoved { kid, alg });
+                continue;
+            };
+            let follows = |key: &RingKey| {
+                let old = was(&key.kid);
+                let is_new = old.is_none_or(|old| old.signs_from != key.signs_from);
+                is_new && key.alg == alg && key.signs_from == now.signs_until
+            };
+            if after.keys.iter().any(follows) {
+                told.push(Event::SigningKeyRotated { kid, alg });
+            }
+        }
+        let made = after.keys.iter().filter(|key| was(&key.kid).is_none());
+        told.extend(made.map(|RingKey { kid, alg, .. }| Event::SigningKeyMade { kid, alg: *alg }));
+        told
     }
 
     /// When the next change may be due, if nobody else makes one.
@@ -272,6 +300,21 @@ mod tests {
         assert_eq!(change.ring.keys[0].kept_until, at(31 * DAY));
         let shorter = change.ring.change(ES, SCHEDULE, at(1));
         assert!(shorter.is_none(), "never shorter again");
+    }
+
+    #[test]
+    fn tokens_that_live_longer_keep_the_key_that_signs_though_the_next_is_there() {
+        let mut ring = KeyRing::default();
+        step(&mut ring, ES, at(0));
+        step(&mut ring, ES, at(29 * DAY));
+        let longer = Schedule {
+            after: Duration::from_secs(DAY),
+            ..SCHEDULE
+        };
+        let change = ring.change(ES, longer, at(29 * DAY + 1)).unwrap();
+        let kept: Vec<_> = change.ring.keys.iter().map(|key| key.kept_until).collect();
+        assert_eq!(kept, [at(31 * DAY), at(61 * DAY)]);
+        assert!(change.ring.change(ES, longer, at(29 * DAY + 1)).is_none());
     }
 
     #[test]

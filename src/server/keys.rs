@@ -1,6 +1,7 @@
 //! The keys that sign tokens: kept in one record of the store, or given by the host; parsed once.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::runtime::Handle;
@@ -8,11 +9,14 @@ use tokio::sync::Mutex;
 
 use super::Inner;
 use super::key_schedule::{Change, Schedule};
-use super::key_seal::{Seal, open, seal};
+use super::key_seal::{Seal, SealError, open, seal};
 use crate::protocol::protected_resource::Document;
-use crate::store::{Insert, Key, Kind, Replace, StoreError};
+use crate::store::{Insert, Key, Kind, Read, Replace, StoreError};
 use crate::types::record::{KeyRing, RingKey};
 use crate::types::{Digest, Flag, Jwk, PublicKey, SigningAlgorithm, SigningKey, Timestamp};
+
+/// How long the keys stay as they are after a change that was due could not be written.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// How the keys of a server come about.
 pub(crate) struct KeyConfig {
@@ -42,6 +46,26 @@ struct Known {
     until: Timestamp,
 }
 
+/// The store failed, before the ring was read or after.
+pub(crate) struct Failed {
+    /// The ring as it stands, if that much is known.
+    stands: Option<KeyRing>,
+    error: StoreError,
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        let stands = None;
+        Self { stands, error }
+    }
+}
+
+impl From<Failed> for StoreError {
+    fn from(failed: Failed) -> Self {
+        failed.error
+    }
+}
+
 /// When a key is used.
 #[derive(Debug, Clone, Copy)]
 struct Use {
@@ -53,12 +77,14 @@ struct Use {
 /// Keys that are ready for use.
 pub(crate) struct Keys {
     keys: Vec<(SigningKey, Use)>,
+    /// Those that cannot be opened, until when they are kept, and why.
+    lost: Vec<(String, Timestamp, SealError)>,
     /// The JWK set (RFC 7517 §5).
     pub(crate) jwks: Document,
 }
 
 impl Keys {
-    fn new(keys: Vec<(SigningKey, Use)>) -> Self {
+    fn new(keys: Vec<(SigningKey, Use)>, lost: Vec<(String, Timestamp, SealError)>) -> Self {
         #[derive(Serialize)]
         struct JwkSet<'a> {
             keys: Vec<Jwk<'a>>,
@@ -69,7 +95,7 @@ impl Keys {
         };
         // Texts alone: they always have a JSON form.
         let jwks = Document::jwk_set(serde_json::to_vec(&set).unwrap_or_default());
-        Self { keys, jwks }
+        Self { keys, lost, jwks }
     }
 
     /// The key that signs now.
@@ -84,10 +110,21 @@ impl Keys {
         self.keys.iter().find(signs).map(|(key, _)| key)
     }
 
-    /// The key of this name, while tokens that it has signed may live.
-    pub(crate) fn public(&self, kid: &str, now: Timestamp) -> Option<&PublicKey> {
+    /// The key of this name, while tokens that it has signed may live. One that is there and cannot be opened is a failure: nothing is
+    /// known of its tokens.
+    pub(crate) fn public(
+        &self,
+        kid: &str,
+        now: Timestamp,
+    ) -> Result<Option<&PublicKey>, StoreError> {
+        let lost = |(lost, kept_until, _): &&(String, Timestamp, SealError)| {
+            lost == kid && now < *kept_until
+        };
+        if let Some((_, _, error)) = self.lost.iter().find(lost) {
+            return Err(StoreError::new(*error));
+        }
         let is = |(key, used): &&(SigningKey, Use)| key.kid() == kid && now < used.kept_until;
-        self.keys.iter().find(is).map(|(key, _)| key.public())
+        Ok(self.keys.iter().find(is).map(|(key, _)| key.public()))
     }
 }
 
@@ -119,7 +156,7 @@ impl Inner {
     ) -> Result<Arc<Keys>, StoreError> {
         let keys = self.keys(now).await?;
         let read_at = self.known_keys(now).map(|known| known.read_at);
-        if keys.public(kid, now).is_some()
+        if keys.public(kid, now)?.is_some()
             || !self.config.jwt.keys.given.is_empty()
             || read_at.is_some_and(|at| at >= now)
         {
@@ -149,24 +186,13 @@ impl Inner {
         let config = &self.config.jwt.keys;
         let flag = self.flags.register(ring_key());
         let (keys, until) = if config.given.is_empty() {
-            let ring = self.ring(now, |_| false).await?;
-            let until = ring.next_change(&config.algorithms, config.schedule);
-            let open = |key: &RingKey| {
-                let used = Use {
-                    signs_from: key.signs_from,
-                    signs_until: key.signs_until,
-                    kept_until: key.kept_until,
-                };
-                let key = open(key, &config.seals).map_err(StoreError::new)?;
-                Ok::<_, StoreError>((key, used))
-            };
-            let opened: Result<_, _> = ring.keys.iter().map(open).collect();
-            (opened?, until)
+            let (ring, until) = self.ring_to_serve(now).await?;
+            (opened(&ring, &config.seals, now)?, until)
         } else {
             let given = config.given.iter().cloned().map(given);
-            (given.collect(), Timestamp::MAX)
+            (Keys::new(given.collect(), Vec::new()), Timestamp::MAX)
         };
-        let keys = Arc::new(Keys::new(keys));
+        let keys = Arc::new(keys);
         let known = Known {
             keys: Arc::clone(&keys),
             flag,
@@ -181,41 +207,87 @@ impl Inner {
         Ok(keys)
     }
 
+    /// The ring after what is due has been done to it, and when to look again. Where that cannot be written, the keys that there are stay in
+    /// use: they are as good as before.
+    async fn ring_to_serve(&self, now: Timestamp) -> Result<(KeyRing, Timestamp), StoreError> {
+        let config = &self.config.jwt.keys;
+        match self.ring(now, |_| false).await {
+            Ok(ring) => {
+                let until = ring.next_change(&config.algorithms, config.schedule);
+                Ok((ring, until))
+            }
+            Err(Failed {
+                stands: Some(stands),
+                error,
+            }) if stands.keys.iter().any(|key| key.signs_at(now)) => {
+                tracing::error!(cause = %error, "the signing keys could not be changed: those that there are stay in use");
+                Ok((stands, now.saturating_add(AGAIN)))
+            }
+            Err(failed) => Err(failed.error),
+        }
+    }
+
     /// The ring as it stands in the store, after this and what is due have been done to it. The edit says whether it did anything.
     pub(crate) async fn ring(
         &self,
         now: Timestamp,
         edit: impl Fn(&mut KeyRing) -> bool + Send,
-    ) -> Result<KeyRing, StoreError> {
-        let (digest, config) = (ring_digest(), &self.config.jwt.keys);
+    ) -> Result<KeyRing, Failed> {
+        let config = &self.config.jwt.keys;
         loop {
-            let read = self.records.load::<KeyRing>(digest, now).await?;
+            let read = self.records.load::<KeyRing>(ring_digest(), now).await?;
             let mut ring = read
                 .as_ref()
                 .map(|read| read.record.clone())
                 .unwrap_or_default();
+            // A key that is over is over, whether or not that was written.
+            let mut stands = ring.clone();
+            stands.keys.retain(|key| now < key.kept_until);
             let edited = edit(&mut ring);
-            match ring.change(&config.algorithms, config.schedule, now) {
-                Some(change) => ring = self.make(change).await?,
-                None if !edited => return Ok(ring),
-                None => {}
+            let change = ring.change(&config.algorithms, config.schedule, now);
+            if change.is_none() && !edited {
+                return Ok(stands);
             }
-            let won = match read {
-                Some(mut read) => {
-                    read.record = ring.clone();
-                    let replaced = self.records.update(digest, read).await?;
-                    matches!(replaced, Replace::Replaced(_))
+            let change = change.unwrap_or(Change { ring, make: vec![] });
+            match self.write(read, change, now).await {
+                Ok(Some(ring)) => return Ok(ring),
+                Ok(None) => {} // another node was first, and its keys are ours
+                Err(error) => {
+                    let stands = Some(stands);
+                    return Err(Failed { stands, error });
                 }
-                None => {
-                    let inserted = self.records.create(digest, &ring, now).await?;
-                    matches!(inserted, Insert::Inserted(_))
-                }
-            };
-            if won {
-                self.flags.raise(ring_key());
-                return Ok(ring);
-            } // else another node was first, and its keys are ours
+            }
         }
+    }
+
+    /// Makes the keys of a change and writes it; nothing if somebody else has written since the ring was read.
+    async fn write(
+        &self,
+        read: Option<Read<KeyRing>>,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<Option<KeyRing>, StoreError> {
+        let digest = ring_digest();
+        let ring = self.make(change).await?;
+        let before = read.as_ref().map(|read| read.record.clone());
+        let won = match read {
+            Some(mut read) => {
+                read.record = ring.clone();
+                let replaced = self.records.update(digest, read).await?;
+                matches!(replaced, Replace::Replaced(_))
+            }
+            None => {
+                let inserted = self.records.create(digest, &ring, now).await?;
+                matches!(inserted, Insert::Inserted(_))
+            }
+        };
+        if won {
+            self.flags.raise(ring_key());
+            let before = before.unwrap_or_default();
+            let told = before.told(&ring);
+            told.iter().for_each(|event| self.tell(event));
+        }
+        Ok(won.then_some(ring))
     }
 
     /// Makes the keys of a change.
@@ -235,6 +307,27 @@ impl Inner {
         }
         Ok(ring)
     }
+}
+
+/// The keys of a ring, ready for use. One that is not in use yet, or no longer, takes none of the others down if it cannot be opened.
+fn opened(ring: &KeyRing, seals: &[Seal], now: Timestamp) -> Result<Keys, StoreError> {
+    let (mut keys, mut lost) = (Vec::new(), Vec::new());
+    for key in &ring.keys {
+        let used = Use {
+            signs_from: key.signs_from,
+            signs_until: key.signs_until,
+            kept_until: key.kept_until,
+        };
+        match open(key, seals) {
+            Ok(key) => keys.push((key, used)),
+            Err(error) if key.signs_at(now) => return Err(StoreError::new(error)),
+            Err(error) => {
+                tracing::error!(kid = key.kid, cause = %error, "a signing key cannot be used");
+                lost.push((key.kid.clone(), key.kept_until, error));
+            }
+        }
+    }
+    Ok(Keys::new(keys, lost))
 }
 
 /// A key of the host's, which signs and is published as long as it is given.

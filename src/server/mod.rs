@@ -55,6 +55,7 @@ mod registration_policy;
 mod revoke;
 mod seen;
 mod self_check;
+mod self_check_requests;
 #[cfg(feature = "jwt")]
 mod signing_keys;
 mod tasks;

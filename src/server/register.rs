@@ -124,6 +124,16 @@ impl Registration {
     }
 
     pub(crate) fn check(&self, refresh_token: Duration) -> Result<(), ConfigError> {
+        if self
+            .initial_access_tokens
+            .as_ref()
+            .is_some_and(Vec::is_empty)
+        {
+            return Err(ConfigError::Contradiction {
+                setting: "with_initial_access_tokens",
+                why: "there is none, so that nobody could register",
+            });
+        }
         let (hour, most) = (Duration::from_secs(3600), 3650 * DAY);
         let secret = self.client_secret_lifetime.unwrap_or(most);
         let bounds = [

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::protocol::error::{ErrorCode, OAuthError};
 
 /// A registration that is asked for, whole (RFC 7591 §5: all of it is to be considered).
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct RegistrationRequest<'a> {
     /// What the client says about itself, as it came: every member, known here or not, none of it checked.
@@ -21,6 +21,16 @@ pub struct RegistrationRequest<'a> {
     pub has_initial_access_token: bool,
     /// Where it came from, as [`client_address`](super::AuthorizationServerBuilder::client_address) found it.
     pub address: Option<IpAddr>,
+}
+
+/// The statement is a credential, and the metadata are whatever a stranger has sent: neither is for a log.
+impl fmt::Debug for RegistrationRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistrationRequest")
+            .field("has_initial_access_token", &self.has_initial_access_token)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the host says to it.

@@ -6,15 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE,
-    HOST, ORIGIN,
-};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{HOST, LOCATION};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use tower_service::Service;
 
-use super::config::Config;
+use super::self_check_requests::checks;
 use super::{AuthorizationServer, Endpoint, Route};
 use crate::types::Body;
 
@@ -54,8 +51,8 @@ impl AuthorizationServer {
     /// cannot see its paths, something outside of it that answers first, takes bodies or headers away, or changes answers, a login page
     /// that is not there. For a test of the host's, or its start.
     ///
-    /// The requests are harmless: nobody is signed in, no client is named, nothing is kept (but the keys that sign tokens, if there
-    /// are none yet), counted or told. What lies behind the endpoints is not asked: neither the host's login nor its policy.
+    /// The requests are harmless: nobody is signed in, no client is named, nothing is kept, counted or told (but that keys that sign
+    /// tokens were made, if there were none yet). What lies behind the endpoints is not asked: neither the host's login nor its policy.
     ///
     /// A service that takes another body than [`Body`] is wrapped, for example with
     /// `tower::util::MapRequest::new(app, |request: Request<_>| request.map(axum::body::Body::new))`.
@@ -110,6 +107,7 @@ pub(crate) struct Probe {
 /// What arrived at an endpoint, and what it answered.
 struct Reached {
     route: Route,
+    query: Option<String>,
     headers: HeaderMap,
     body: Bytes,
     answer: Parts,
@@ -135,6 +133,7 @@ impl Probe {
     pub(crate) fn reached(&self, route: Route, request: &Request<Bytes>, answer: &Response<Bytes>) {
         let reached = Reached {
             route,
+            query: request.uri().query().map(ToOwned::to_owned),
             headers: request.headers().clone(),
             body: request.body().clone(),
             answer: Parts {
@@ -148,20 +147,22 @@ impl Probe {
 }
 
 /// A request, and what should come of it.
-struct Check {
-    method: Method,
-    path: String,
-    headers: Vec<(http::HeaderName, HeaderValue)>,
-    body: &'static str,
-    host: Option<HeaderValue>,
-    expected: Expected,
+pub(crate) struct Check {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) body: &'static str,
+    pub(crate) host: Option<HeaderValue>,
+    pub(crate) expected: Expected,
 }
 
-enum Expected {
+pub(crate) enum Expected {
     /// An endpoint answers with one of these.
     Answer(Route, &'static [u16]),
     /// It is none of ours.
     NotOurs,
+    /// This endpoint refuses it, or a layer outside of it does: no page of another origin is let in.
+    Closed(Route),
     /// The host has a page there.
     Page,
 }
@@ -181,8 +182,18 @@ impl Check {
 
     fn judge(&self, reached: Option<Reached>, answer: &Parts) -> Result<(), String> {
         let status = answer.status.as_u16();
+        if let Expected::Answer(route, _) | Expected::Closed(route) = self.expected {
+            let ours = reached.as_ref().map(|reached| &reached.answer.headers);
+            if let Some(added) = added(route, ours, &answer.headers) {
+                return Err(format!(
+                    "is answered with a header {added} that is not of the {} endpoint",
+                    route.name()
+                ));
+            }
+        }
         let (route, statuses) = match (&self.expected, &reached) {
-            (Expected::NotOurs, None) => return Ok(()),
+            (Expected::NotOurs | Expected::Closed(_), None) => return Ok(()),
+            (Expected::Closed(route), Some(_)) => (*route, &[405_u16] as &[u16]),
             (Expected::NotOurs | Expected::Page, Some(reached)) => {
                 let name = reached.route.name();
                 return Err(format!(
@@ -195,7 +206,7 @@ impl Check {
                 ));
             }
             (Expected::Page, None) => return Ok(()),
-            (Expected::Answer(route, statuses), _) => (*route, statuses),
+            (Expected::Answer(route, statuses), _) => (*route, *statuses),
         };
         let Some(reached) = reached else {
             return Err(format!(
@@ -221,6 +232,9 @@ impl Check {
         ) {
             return Err(format!("lost its header {lost} on the way in"));
         }
+        if reached.query.as_deref() != self.path.split_once('?').map(|(_, query)| query) {
+            return Err("lost its query on the way in".to_owned());
+        }
         if reached.body != self.body.as_bytes() {
             return Err(
                 "lost its body on the way in: something outside of the layer reads it".to_owned(),
@@ -236,7 +250,7 @@ impl Check {
             ));
         }
         let sent = &reached.answer.headers;
-        let values = |name: &http::HeaderName| sent.get_all(name).iter().collect();
+        let values = |name: &HeaderName| sent.get_all(name).iter().collect();
         if let Some(changed) = lost(&answer.headers, sent.keys(), values) {
             return Err(format!(
                 "the header {changed} of its answer was changed on the way out"
@@ -252,11 +266,31 @@ impl Check {
 /// The first of these headers that is not there as it was: of two values, a reader might believe either.
 fn lost<'a>(
     there: &HeaderMap,
-    names: impl Iterator<Item = &'a http::HeaderName>,
-    values: impl Fn(&http::HeaderName) -> Vec<&'a HeaderValue>,
-) -> Option<&'a http::HeaderName> {
+    names: impl Iterator<Item = &'a HeaderName>,
+    values: impl Fn(&HeaderName) -> Vec<&'a HeaderValue>,
+) -> Option<&'a HeaderName> {
     let mut names = names;
     names.find(|name| there.get_all(*name).iter().ne(values(name)))
+}
+
+/// The first header of an answer that is not ours, and that lets in pages of other origins where none has any business (RFC 9700 §2.6),
+/// or sends people elsewhere.
+fn added<'a>(
+    route: Route,
+    ours: Option<&HeaderMap>,
+    answer: &'a HeaderMap,
+) -> Option<&'a HeaderName> {
+    let is_closed = matches!(
+        route,
+        Route::Endpoint(Endpoint::Authorize | Endpoint::Verification | Endpoint::Introspect)
+    );
+    let is_theirs = |name: &&HeaderName| !ours.is_some_and(|ours| ours.contains_key(*name));
+    let matters = |name: &&HeaderName| {
+        // Where nothing of ours has answered, what is said of it is that.
+        *name == LOCATION && ours.is_some()
+            || is_closed && name.as_str().starts_with("access-control-")
+    };
+    answer.keys().filter(matters).find(is_theirs)
 }
 
 /// Sends a request, and reads all of the answer.
@@ -280,124 +314,4 @@ where
         headers: parts.headers,
         body: body.to_bytes(),
     })
-}
-
-const FORM: (http::HeaderName, HeaderValue) = (
-    CONTENT_TYPE,
-    HeaderValue::from_static("application/x-www-form-urlencoded"),
-);
-
-/// All that is asked of the host's service.
-fn checks(config: &Config) -> Vec<Check> {
-    let host = config
-        .issuer
-        .origin()
-        .split_once("://")
-        .map(|(_, host)| host);
-    let host = host.and_then(|host| HeaderValue::from_str(host).ok());
-    let check = |method: Method, path: &str, headers: &[_], body, expected| Check {
-        method,
-        path: path.to_owned(),
-        headers: headers.to_vec(),
-        body,
-        host: host.clone(),
-        expected,
-    };
-    let answer = |endpoint, statuses| Expected::Answer(Route::Endpoint(endpoint), statuses);
-    let mut checks = Vec::new();
-    for endpoint in Endpoint::ALL {
-        let Some(path) = config.paths.get(&endpoint) else {
-            continue;
-        };
-        if !config.serves(endpoint) {
-            let other = config.serves_at(path);
-            checks.extend((!other).then(|| check(Method::GET, path, &[], "", Expected::NotOurs)));
-            continue;
-        }
-        match endpoint {
-            Endpoint::Metadata | Endpoint::Jwks => {
-                checks.push(check(Method::GET, path, &[], "", answer(endpoint, &[200])));
-                checks.push(check(Method::POST, path, &[], "", answer(endpoint, &[405])));
-            }
-            Endpoint::Authorize | Endpoint::Verification => {
-                // Without a client it is an error page; the page for user codes may ask to sign in first.
-                checks.push(check(
-                    Method::GET,
-                    path,
-                    &[],
-                    "",
-                    answer(endpoint, &[200, 303, 400]),
-                ));
-                checks.push(check(Method::PUT, path, &[], "", answer(endpoint, &[405])));
-            }
-            Endpoint::Register => {
-                let json = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                let token = (AUTHORIZATION, HeaderValue::from_static("Bearer self-check"));
-                let headers = [json, token];
-                checks.push(check(
-                    Method::POST,
-                    path,
-                    &headers,
-                    "{",
-                    answer(endpoint, &[400, 401]),
-                ));
-                checks.push(check(Method::GET, path, &[], "", answer(endpoint, &[405])));
-            }
-            Endpoint::Token | Endpoint::Device | Endpoint::Introspect | Endpoint::Revoke => {
-                // Credentials of a scheme that nobody has: nobody's are wrong.
-                let other = (AUTHORIZATION, HeaderValue::from_static("SelfCheck none"));
-                let headers = [FORM, other];
-                let body = "self_check=1";
-                checks.push(check(
-                    Method::POST,
-                    path,
-                    &headers,
-                    body,
-                    answer(endpoint, &[400, 401]),
-                ));
-                checks.push(check(Method::GET, path, &[], "", answer(endpoint, &[405])));
-            }
-        }
-    }
-    for resource in config
-        .catalog
-        .resources
-        .iter()
-        .map(|resource| &resource.uri)
-    {
-        if resource.origin().as_deref() == Some(config.issuer.origin()) {
-            let path = resource.well_known_path();
-            let expected = Expected::Answer(Route::ProtectedResource, &[200]);
-            checks.push(check(Method::GET, &path, &[], "", expected));
-        }
-    }
-    if let Some(origin) = config.browser_clients.first() {
-        let any = HeaderValue::from_static("https://self-check.invalid");
-        let origin = if origin == "*" { any } else { origin.clone() };
-        let asks = [
-            (ORIGIN, origin),
-            (
-                ACCESS_CONTROL_REQUEST_METHOD,
-                HeaderValue::from_static("POST"),
-            ),
-            (
-                ACCESS_CONTROL_REQUEST_HEADERS,
-                HeaderValue::from_static("authorization"),
-            ),
-        ];
-        let path = config.paths.get(&Endpoint::Token);
-        let expected = answer(Endpoint::Token, &[204]);
-        checks.extend(path.map(|path| check(Method::OPTIONS, path, &asks, "", expected)));
-    }
-    // Beside what is advertised nothing is ours.
-    for path in ["/auth/self-check", "/.well-known/openid-configuration"] {
-        let path = format!("{}{path}", config.issuer.path());
-        if !config.serves_at(&path) {
-            checks.push(check(Method::GET, &path, &[], "", Expected::NotOurs));
-        }
-    }
-    if let Some(path) = config.login_path.as_deref() {
-        checks.push(check(Method::GET, path, &[], "", Expected::Page));
-    }
-    checks
 }

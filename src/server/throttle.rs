@@ -134,7 +134,7 @@ pub struct Limit {
 
 impl Limit {
     /// So many a minute from one address (of IPv6: from one /64 network), and so many from all together. A caller whose address is not
-    /// known is held back by the other numbers alone.
+    /// known is held back by the other numbers alone. None is 0: nobody could do it at all.
     #[must_use]
     pub const fn per_minute(per_address: u32, overall: u32) -> Self {
         Self {
@@ -149,6 +149,13 @@ impl Limit {
     pub const fn per_client(mut self, per_client: u32) -> Self {
         self.per_client = per_client;
         self
+    }
+}
+
+impl Limit {
+    /// Nothing would ever be let through.
+    pub(crate) const fn is_zero(self) -> bool {
+        self.per_address == 0 || self.per_client == 0 || self.overall == 0
     }
 }
 

@@ -52,13 +52,14 @@ async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byte
             "The code did not come from this page. Type it in here.",
         ));
     }
-    // Counted before it is known to be wrong: of guesses at the same time, no more are answered than one after the other.
-    server.take(Attempt::UserCode, address, now).await?;
+    // What cannot be read is no guess, and is not counted.
     let form = Form::from_body(request.headers(), request.body())?;
     let typed = form
         .one("user_code")?
         .map(device::normal)
         .unwrap_or_default();
+    // Counted before it is known to be wrong: of guesses at the same time, no more are answered than one after the other.
+    server.take(Attempt::UserCode, address, now).await?;
     let found = find(server, &typed).await;
     if !matches!(found, Ok(None)) {
         // A right code is no try, and an outage of ours neither.

@@ -11,7 +11,7 @@ use crate::types::record::{
     SubjectEpoch, UserCode, WrittenClient,
 };
 #[cfg(feature = "jwt")]
-use crate::types::record::{KeyRing, RevokedJwt};
+use crate::types::record::{CLOCKS, KeyRing, RevokedJwt};
 use crate::types::{Client, ClientId, Digest, Subject, Timestamp};
 
 /// How long used codes and decided devices are remembered beyond their end, so that a late one is still told what it is.
@@ -219,7 +219,7 @@ impl Stored for RevokedJwt {
     type Written<'a> = &'a Self;
 
     fn expires_at(&self) -> Timestamp {
-        self.expires_at
+        self.expires_at.saturating_add(CLOCKS)
     }
 
     fn announce(&self) -> bool {

@@ -329,6 +329,10 @@ impl std::fmt::Debug for PrivatePart {
     }
 }
 
+/// How far apart the clocks of nodes may be: what keeps a JWT alive or dead is kept for this much longer than the JWT itself.
+#[cfg(feature = "jwt")]
+pub(crate) const CLOCKS: Duration = Duration::from_secs(300);
+
 /// A JWT that was revoked before it expired: it cannot be taken away, so its id is remembered.
 #[cfg(feature = "jwt")]
 #[derive(Debug, Clone, Serialize, Deserialize)]

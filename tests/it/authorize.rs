@@ -143,13 +143,13 @@ async fn s25_state_comes_back_byte_for_byte_or_not_at_all() {
     }
     let too_long = "x".repeat(4097);
     for (bad, decoded) in [
-        (too_long.as_str(), too_long.as_str()),
-        ("a%0D%0AX-Evil:%201", "a\r\nX-Evil: 1"),
-        ("%1B%5B2J", "\u{1b}[2J"),
+        (too_long.as_str(), None), // it is kept nowhere
+        ("a%0D%0AX-Evil:%201", Some("a\r\nX-Evil: 1")),
+        ("%1B%5B2J", Some("\u{1b}[2J")),
     ] {
         let answer = server.authorize(&format!("&state={bad}")).await;
         answer.redirected_error("invalid_request");
-        assert_eq!(answer.parameter("state").as_deref(), Some(decoded));
+        assert_eq!(answer.parameter("state").as_deref(), decoded);
     }
 }
 

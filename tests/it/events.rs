@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use http::Request;
 use http_body_util::Full;
-use tower_oauth::server::{AuthorizationServerBuilder, Event, EventSink, Limit, Registration};
+use tower_oauth::server::{
+    AccessTokenFormat, AuthorizationServerBuilder, Event, EventSink, Limit, Registration,
+};
 use tower_oauth::store::StoreError;
-use tower_oauth::types::{ClientId, ManualClock, Subject};
+use tower_oauth::types::{ClientId, ManualClock, SigningAlgorithm, Subject};
 
 use crate::hooked::{Hooked, Verb, When};
 use crate::support::{
@@ -126,6 +128,13 @@ fn line(event: &Event<'_>) -> String {
             format!("device approved: {client_id} {subject} {scope}")
         }
         Event::DeviceDenied { client_id, .. } => format!("device denied: {client_id}"),
+        Event::SigningKeyMade { kid, alg, .. } => format!("key made: {kid} {}", alg.as_str()),
+        Event::SigningKeyRotated { kid, alg, .. } => {
+            format!("key rotated: {kid} {}", alg.as_str())
+        }
+        Event::SigningKeyRemoved { kid, alg, .. } => {
+            format!("key removed: {kid} {}", alg.as_str())
+        }
         Event::UserCodeWrong { .. } => "user code wrong".to_owned(),
         Event::Throttled { endpoint, .. } => format!("throttled: {endpoint}"),
         Event::StoreFailed { verb, kind, .. } => format!("store failed: {verb} {kind}"),
@@ -486,4 +495,35 @@ async fn a_sink_that_panics_costs_no_answer() {
     let (access, _) = server.redeem(&code).await.pair();
     assert!(server.is_active(&access).await);
     assert_eq!(broken.0.load(Ordering::SeqCst) - before, 2);
+}
+
+#[tokio::test]
+async fn what_becomes_of_signing_keys_is_told_by_name_and_nothing_else() {
+    let jwt = AccessTokenFormat::Jwt(SigningAlgorithm::Es256);
+    let (server, heard) = start(|builder| builder.access_token_format(jwt)).await;
+    let keys = server.oauth.signing_keys();
+    let uses = keys.list().await.unwrap();
+    let first = &uses[0].kid;
+    heard.heard([&format!("key made: {first} ES256")]);
+    let uses = keys.rotate().await.unwrap();
+    let second = &uses[1].kid;
+    heard.heard([
+        &format!("key rotated: {first} ES256"),
+        &format!("key made: {second} ES256"),
+    ]);
+    let left = keys.remove(first).await.unwrap();
+    heard.heard([&format!("key removed: {first} ES256")]);
+    // By the schedule as well.
+    server.advance(left[0].signs_until.as_secs() - NOW.as_secs() - 86_400);
+    let uses = keys.list().await.unwrap();
+    let third = &uses[1].kid;
+    heard.heard([
+        &format!("key rotated: {second} ES256"),
+        &format!("key made: {third} ES256"),
+    ]);
+    server.advance(2 * 86_400);
+    assert_eq!(keys.list().await.unwrap().len(), 1);
+    heard.heard([&format!("key removed: {second} ES256")]);
+    keys.list().await.unwrap();
+    heard.heard([]);
 }

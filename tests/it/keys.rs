@@ -186,6 +186,39 @@ async fn sealed_keys_are_of_no_use_without_the_key_that_they_are_sealed_with() {
 }
 
 #[tokio::test]
+async fn a_key_that_cannot_be_opened_takes_no_other_down() {
+    let (store, clock) = (Hooked::open().await, ManualClock::new(NOW));
+    let sealed = |keys: &'static [[u8; 32]]| {
+        Harness::on(store.clone(), &clock, |builder| {
+            keys.iter()
+                .fold(es256(builder), |builder, key| builder.seal_keys_with(*key))
+        })
+    };
+    let both = sealed(&[[1; 32]]);
+    both.create_clients().await;
+    kids(&both).await;
+    let both = sealed(&[[2; 32], [1; 32]]);
+    both.oauth.signing_keys().rotate().await.unwrap();
+    both.advance(DAY - 1);
+    let old = token(&both).await;
+    both.advance(1);
+    // The old key no longer signs, and its seal was taken away too soon.
+    let hasty = sealed(&[[2; 32]]);
+    let new = token(&hasty).await;
+    assert!(hasty.is_active(&new).await && both.is_active(&new).await);
+    assert_eq!(kids(&hasty).await, [kid_of(&both, &new).await]);
+    assert_eq!(kids(&both).await.len(), 2);
+    assert!(both.is_active(&old).await);
+    let form = format!("token={old}");
+    let asked = hasty.post_as(
+        "/auth/introspect",
+        ("all", "all-secret-0123456789-0123456789-0123456789"),
+        &form,
+    );
+    asked.await.error(503, "temporarily_unavailable");
+}
+
+#[tokio::test]
 async fn s26_keys_are_rotated_without_a_token_that_nobody_knows_the_key_of() {
     let server = server().await;
     let mut known: Vec<String> = kids(&server).await; // by who reads the set each day
@@ -470,11 +503,28 @@ fn settings_that_contradict_each_other_are_named() {
             "publish_keys_ahead: ",
             on().rotate_keys_every(day).publish_keys_ahead(2 * day),
         ),
+        ("rotate_keys_every: ", builder().rotate_keys_every(day)),
+        ("publish_keys_ahead: ", builder().publish_keys_ahead(day)),
+        (
+            "rotate_keys_every: ",
+            on().signing_key(key()).rotate_keys_every(day),
+        ),
+        (
+            "publish_keys_ahead: ",
+            on().signing_key(key()).publish_keys_ahead(day),
+        ),
     ] {
         let error: ConfigError = builder.build().unwrap_err();
         assert!(error.to_string().starts_with(setting), "{setting}{error}");
     }
     assert!(on().signing_key(key()).signing_key(rsa()).build().is_ok());
+    // What no resource takes needs no key.
+    let rs256 = AccessTokenFormat::Jwt(SigningAlgorithm::Rs256);
+    let own = on().signing_key(rsa());
+    assert!(own.build().is_err());
+    let own = bare().resource(LEDGER, ["ledger.read"]);
+    let own = own.access_token_format(jwt).signing_key(rsa());
+    assert!(own.access_token_format_for(LEDGER, rs256).build().is_ok());
     assert!(
         on().store(MemoryStore::new())
             .rotate_keys_every(day)
@@ -508,4 +558,78 @@ async fn while_the_store_is_down_there_are_no_new_tokens_and_no_verdicts() {
     assert_eq!(send(&ledger(&server), &token).await.status, 503);
     store.let_all_pass();
     assert_eq!(send(&ledger(&server), &token).await.status, 200);
+}
+
+/// Whatever is to be written fails, and reads go on.
+fn writes_fail(store: &Hooked) {
+    store.on_step(|step| async move {
+        match step.is_write() && step.kind == Some(Kind::KeyRing) {
+            true => Err(StoreError::new("the disk is full")),
+            false => Ok(()),
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_change_of_keys_that_cannot_be_written_leaves_those_that_are_good_in_use() {
+    let (store, clock) = (Hooked::open().await, ManualClock::new(NOW));
+    let server = Harness::on(store.clone(), &clock, es256);
+    server.create_clients().await;
+    let first = kids(&server).await;
+    server.advance(29 * DAY);
+    writes_fail(&store);
+    for _ in 0..2 {
+        let token = token(&server).await;
+        assert!(server.is_active(&token).await, "the next key is due");
+        assert_eq!(kids(&server).await, first);
+        server.advance(60);
+    }
+    store.let_all_pass();
+    server.advance(60);
+    assert_eq!(kids(&server).await.len(), 2, "it is tried again");
+    // It is enough that one is to be forgotten.
+    server.advance(DAY);
+    let token = token(&server).await;
+    assert_ne!(kid_of(&server, &token).await, first[0]);
+    writes_fail(&store);
+    server.advance(299);
+    assert!(server.is_active(&token).await);
+    server.advance(601);
+    let token = self::token(&server).await;
+    assert!(server.is_active(&token).await);
+    let left = kids(&server).await;
+    assert_eq!(left, [kid_of(&server, &token).await], "one is over");
+}
+
+#[tokio::test]
+async fn a_change_of_keys_that_cannot_be_written_is_an_outage_where_no_key_signs() {
+    let (store, clock) = (Hooked::open().await, ManualClock::new(NOW));
+    let server = Harness::on(store.clone(), &clock, es256);
+    server.create_clients().await;
+    writes_fail(&store);
+    assert_eq!(server.get(JWKS, None).await.status, 503, "there is none");
+    store.let_all_pass();
+    assert_eq!(kids(&server).await.len(), 1);
+    server.advance(31 * DAY);
+    writes_fail(&store);
+    assert_eq!(server.get(JWKS, None).await.status, 503, "it is over");
+}
+
+#[tokio::test]
+async fn of_two_formats_for_one_resource_the_last_holds() {
+    let jwt = AccessTokenFormat::Jwt(SigningAlgorithm::EdDsa);
+    for (first, last, dots) in [
+        (AccessTokenFormat::Opaque, jwt, 2),
+        (jwt, AccessTokenFormat::Opaque, 0),
+    ] {
+        let server = Harness::with(|builder| {
+            builder
+                .access_token_format_for(LEDGER, first)
+                .access_token_format_for(LEDGER, last)
+        })
+        .await;
+        assert_eq!(token(&server).await.matches('.').count(), dots);
+        let set = server.get(JWKS, None).await;
+        assert_eq!(set.status.as_u16(), if dots == 2 { 200 } else { 404 });
+    }
 }

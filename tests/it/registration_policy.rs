@@ -66,6 +66,9 @@ async fn rfc7591_5_the_host_considers_the_whole_request() {
         assert_eq!(request.software_statement, Some(statement().as_str()));
         assert!(request.has_initial_access_token);
         assert_eq!(request.address, Some([192, 0, 2, 7].into()));
+        let shown = format!("{request:?}");
+        assert!(shown.contains("192.0.2.7"), "{shown}");
+        assert!(!shown.contains("Mine") && !shown.contains(&statement()));
         let grants = request.metadata["grant_types"].as_array().unwrap();
         match grants.len() {
             1 => RegistrationVerdict::Allow,

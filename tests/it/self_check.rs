@@ -4,7 +4,7 @@ use axum::Router;
 use axum::routing::get;
 use serde_json::Value;
 use tower_oauth::server::{
-    AccessTokenFormat, AuthorizationServerBuilder, ConfigError, Endpoint, Registration,
+    AccessTokenFormat, AuthorizationServerBuilder, ConfigError, Endpoint, Limit, Registration,
 };
 use tower_oauth::types::{Client, GrantType, Secret, SigningAlgorithm, Subject};
 use tower_oauth::{AuthorizationServer, Issuer, ResourceServer};
@@ -154,6 +154,11 @@ fn a_path_that_is_taken_is_named() {
     for endpoint in ["/auth/token", "/auth/authorize?x=1", "/device"] {
         assert_eq!(setting(with_login(endpoint)), Some("login"), "{endpoint}");
     }
+    let document = "/.well-known/oauth-protected-resource/ledger";
+    assert_eq!(setting(with_login(document)), Some("login"));
+    let elsewhere = with_login("/.well-known/oauth-protected-resource/other")
+        .resource("https://other.test/other", ["other"]);
+    assert_eq!(setting(elsewhere), None, "that document is not served here");
     // What is not served takes no path.
     let registers = |path: &str| with_login(path).registration(Registration::open());
     assert_eq!(setting(with_login("/auth/register")), None);
@@ -162,6 +167,51 @@ fn a_path_that_is_taken_is_named() {
     let document = "/.well-known/oauth-protected-resource";
     assert_eq!(setting(at(&format!("{document}/ledger"))), Some("path"));
     assert_eq!(setting(at(&format!("{document}/elsewhere"))), None);
+}
+
+#[test]
+fn what_lets_nobody_through_is_named() {
+    let setting = |builder: AuthorizationServerBuilder| match builder.build() {
+        Ok(_) => None,
+        Err(ConfigError::Contradiction { setting, .. }) => Some(setting),
+        Err(error) => panic!("{error}"),
+    };
+    let on = || AuthorizationServer::builder(ISSUER).login("/login", |_| None);
+    let registers = |grants: &[GrantType]| {
+        let registration = Registration::open().grant_types(grants.iter().copied());
+        setting(on().registration(registration))
+    };
+    assert_eq!(
+        registers(&[GrantType::RefreshToken]),
+        Some("registration"),
+        "a refresh token comes of another grant"
+    );
+    let both = [GrantType::RefreshToken, GrantType::DeviceCode];
+    assert_eq!(registers(&both), None);
+    let nobody = Registration::with_initial_access_tokens([]);
+    assert_eq!(
+        setting(on().registration(nobody)),
+        Some("with_initial_access_tokens")
+    );
+    for zero in [
+        Limit::per_minute(0, 0),
+        Limit::per_minute(0, 1),
+        Limit::per_minute(1, 0).per_client(1),
+        Limit::per_minute(1, 1).per_client(0),
+    ] {
+        let registration = Registration::open().limited_to(zero);
+        for (name, builder) in [
+            ("wrong_client_secrets", on().wrong_client_secrets(zero)),
+            ("wrong_user_codes", on().wrong_user_codes(zero)),
+            ("authorization_requests", on().authorization_requests(zero)),
+            ("device_requests", on().device_requests(zero)),
+            ("limited_to", on().registration(registration)),
+        ] {
+            assert_eq!(setting(builder), Some(name), "{zero:?}");
+        }
+    }
+    let one = Limit::per_minute(1, 1);
+    assert_eq!(setting(on().wrong_user_codes(one)), None);
 }
 
 // req: 7009-2-5, 8414-2-13

@@ -87,7 +87,7 @@ async fn s24_a_layer_that_never_sees_its_paths_is_found() {
     // Below a prefix, and nothing at the root.
     let half = host().nest_service("/auth", server.oauth.service().nested_at("/auth"));
     let findings = found(&server, half).await;
-    let root = |line: &&String| !line.contains(" /.well-known/") && !line.contains(" /device:");
+    let root = |line: &&String| !line.contains(" /.well-known/") && !line.contains(" /device");
     assert!(
         !findings.is_empty() && findings.iter().find(root).is_none(),
         "{findings:#?}"
@@ -215,6 +215,92 @@ async fn s24_what_changes_answers_on_the_way_out_is_found() {
     );
 }
 
+// req: 9700-2.6-7, http-cors-1
+#[tokio::test]
+async fn s24_a_cors_layer_that_opens_the_pages_is_found() {
+    let server = server().await;
+    for cors in [
+        CorsLayer::permissive(),
+        CorsLayer::very_permissive(),
+        CorsLayer::new().allow_origin(HeaderValue::from_static("https://app.harbor.test")),
+    ] {
+        let findings = found(&server, host().layer(server.oauth.layer()).layer(cors)).await;
+        for (method, path) in [
+            ("OPTIONS", "/auth/authorize"),
+            ("GET", "/auth/authorize?self_check=1"),
+            ("OPTIONS", "/device"),
+            ("GET", "/device?self_check=1"),
+            ("OPTIONS", "/auth/introspect"),
+            ("GET", "/auth/introspect"),
+        ] {
+            let start = format!("{method} {path}: is answered with a header access-control-");
+            assert!(
+                findings.iter().any(|line| line.starts_with(&start)),
+                "{start} {findings:#?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn s24_what_keeps_people_from_the_pages_is_found() {
+    let server = server().await;
+    let mounted = || host().layer(server.oauth.layer());
+    let refuses = from_fn(async |request: Request, next: Next| {
+        let path = request.uri().path();
+        if request.method() == "POST" && matches!(path, "/auth/authorize" | "/device") {
+            return StatusCode::FORBIDDEN.into_response();
+        }
+        next.run(request).await
+    });
+    let findings = found(&server, mounted().layer(refuses)).await;
+    assert_eq!(findings.len(), 2, "{findings:#?}");
+    let start = "POST /auth/authorize?self_check=1: did not reach the authorize endpoint";
+    assert!(findings[0].starts_with(start), "{findings:#?}");
+    let no_query = from_fn(async |mut request: Request, next: Next| {
+        *request.uri_mut() = request.uri().path().parse().unwrap();
+        next.run(request).await
+    });
+    let findings = found(&server, mounted().layer(no_query)).await;
+    for line in ["GET /auth/authorize", "POST /auth/authorize", "GET /device"] {
+        let line = format!("{line}?self_check=1: lost its query on the way in");
+        assert!(findings.contains(&line), "{findings:#?}");
+    }
+    for header in ["origin", "sec-fetch-site"] {
+        let strips = from_fn(move |mut request: Request, next: Next| async move {
+            request.headers_mut().remove(header);
+            next.run(request).await
+        });
+        let findings = found(&server, mounted().layer(strips)).await;
+        for page in ["/auth/authorize", "/device"] {
+            let line = format!("POST {page}?self_check=1: lost its header {header} on the way in");
+            assert!(findings.contains(&line), "{findings:#?}");
+        }
+    }
+    let sends_on = from_fn(async |request: Request, next: Next| {
+        let mut response = next.run(request).await;
+        let place = HeaderValue::from_static("/elsewhere");
+        response.headers_mut().insert("location", place);
+        response
+    });
+    let findings = found(&server, mounted().layer(sends_on)).await;
+    let line = "GET /auth/authorize?self_check=1: is answered with a header location that is not of the authorize endpoint";
+    assert!(findings.contains(&line.to_owned()), "{findings:#?}");
+}
+
+#[tokio::test]
+async fn s24_what_trims_slashes_outside_of_the_layer_is_found() {
+    use tower::Layer as _;
+    let server = server().await;
+    let trims = tower_http::normalize_path::NormalizePathLayer::trim_trailing_slash();
+    let mounted = trims.layer(host().layer(server.oauth.layer()));
+    let error = server.oauth.self_check(&mounted).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "GET /auth/token/: is answered by the token endpoint, and should not be"
+    );
+}
+
 #[tokio::test]
 async fn a_login_that_is_not_there_is_found() {
     let server = server().await;
@@ -267,8 +353,13 @@ async fn checking_leaves_nothing_counts_nothing_and_tells_nothing() {
 
     let (store, told) = (Hooked::open().await, Told::default());
     let server = Harness::on(store.clone(), &ManualClock::new(NOW), |builder| {
-        let registration = Registration::open().limited_to(Limit::per_minute(1, 1));
-        builder.registration(registration).events(told.clone())
+        let one = Limit::per_minute(1, 1);
+        let registration = Registration::open().limited_to(one);
+        builder
+            .registration(registration)
+            .wrong_user_codes(one)
+            .authorization_requests(one)
+            .events(told.clone())
     });
     store.on_step(|step| async move {
         assert!(!step.is_write() || step.when == When::After, "{step:?}");
@@ -291,5 +382,7 @@ async fn checking_leaves_nothing_counts_nothing_and_tells_nothing() {
         .register(r#"{"redirect_uris":["https://a.test/cb"]}"#)
         .await;
     assert_eq!(registered.status, 201, "the one that is taken a minute");
+    let wrong = server.submit("/device", "alice", "user_code=WRONG").await;
+    assert_eq!(wrong.status, 400, "the one that is taken a minute");
     assert!(ISSUER.starts_with("https://") && Kind::ALL.len() > 1);
 }
