@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(at(970), Err("expired"));
     }
 
-    // req: tol-aud-1
+    // req: tol-aud-1, 7519-4.1.3-1
     #[test]
     fn rfc9068_4_one_of_the_audiences_is_enough_and_a_part_of_one_is_not() {
         let named = |name: &str| {

@@ -81,7 +81,7 @@ async fn ten_nodes_that_start_at_once_agree_on_one_key() {
     );
 }
 
-// req: 8414-2-5
+// req: 8414-2-5, 7517-9-1, 7517-4.1-1, 7517-4.4-1
 #[tokio::test]
 async fn s16_the_set_holds_public_parts_and_nothing_else() {
     for (algorithm, members) in [
@@ -218,6 +218,7 @@ async fn a_key_that_cannot_be_opened_takes_no_other_down() {
     asked.await.error(503, "temporarily_unavailable");
 }
 
+// req: jwks-rotation-1
 #[tokio::test]
 async fn s26_keys_are_rotated_without_a_token_that_nobody_knows_the_key_of() {
     let server = server().await;
