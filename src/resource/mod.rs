@@ -14,7 +14,7 @@
 //!
 //! impl Validator for OneToken {
 //!     fn validate_now(&self, token: BearerToken<'_>, _: Timestamp) -> Option<Facts> {
-//!         Some(if token.expose() == "mF_9.B5f-4.1JqM" { Ok(self.inner.clone()) } else { Err(NotActive::because("unknown")) })
+//!         Some(if token.expose() == "mF_9.B5f-4.1JqM" { Ok(self.0.clone()) } else { Err(NotActive::because("unknown")) })
 //!     }
 //!
 //!     async fn validate(&self, token: OwnedToken, now: Timestamp) -> Result<Facts, Unavailable> {
