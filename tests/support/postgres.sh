@@ -6,7 +6,7 @@ bin=$1
 shift
 settings="-h ''"
 for setting; do settings="$settings -c $setting"; done
-folder=$(mktemp -d /tmp/tower-oauth-postgres.XXXXXX) || exit 1
+folder=$(mktemp -d -t tower-oauth-postgres.XXXXXX) || exit 1
 ctl() { "$bin/pg_ctl" -D "$folder/data" -l "$folder/log" -s -w "$@" >>"$folder/log" 2>&1 </dev/null; }
 # The server and its children, each of which is a group of its own.
 signal() {
