@@ -4,7 +4,8 @@
 //! connections that stay open. `bare` reads the same form and answers JSON of the same size with the same headers; `memory` is the token
 //! endpoint with client credentials over the memory store. Cases take turns for several rounds. `growing` keeps every token;
 //! `steady` is a server that has run for a while: before each round time goes on until the tokens of the round before have expired, and
-//! they are purged within it. Printed are the medians of the processor time for each request, the ratio, and by how many bytes the
+//! they are purged within it. Servers run on one core and who asks on another: left to the scheduler, a case shares a core with who asks
+//! or not by its place in the row, which makes more of a difference than what is measured. Needs `taskset`. Printed are the medians of the processor time for each request, the ratio, and by how many bytes the
 //! process grew for each token.
 #![expect(
     clippy::unwrap_used,
@@ -36,9 +37,20 @@ const CONNECTIONS: usize = 8;
 
 fn main() {
     match std::env::var("SERVE") {
+        Ok(case) if case.is_empty() => compare(),
         Ok(case) => serve(&case),
-        Err(_) => compare(),
+        Err(_) => assert!(on_core("0", "").status().unwrap().success()),
     }
+}
+
+/// This program, as one of the servers or as who asks them.
+fn on_core(core: &str, case: &str) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", core]);
+    command
+        .arg(std::env::current_exe().unwrap())
+        .env("SERVE", case);
+    command
 }
 
 /// The serving process: prints its address, answers until its standard input is closed.
@@ -107,11 +119,7 @@ struct Server {
 
 impl Server {
     fn start(case: &str) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .env("SERVE", case)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = on_core("1", case).stdout(Stdio::piped()).spawn().unwrap();
         let mut address = String::new();
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut address)
@@ -198,7 +206,7 @@ fn answer(connection: &mut TcpStream) -> String {
 
 fn compare() {
     let mut servers =
-        ["bare", "steady", "growing"].map(|case| (case, Server::start(case), Vec::new()));
+        ["bare", "growing", "steady"].map(|case| (case, Server::start(case), Vec::new()));
     for (_, server, _) in &mut servers {
         server.round(); // warms up
     }

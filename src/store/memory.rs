@@ -1,5 +1,6 @@
 //! The store that forgets when the process ends.
 
+use std::collections::hash_map::Entry as Place;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
@@ -77,27 +78,34 @@ impl State {
         }
     }
 
-    /// Puts a record where none stands.
-    fn put(&mut self, key: Key, record: Record) -> Version {
+    /// Puts a record where none stands, or one that has expired. One look-up in the usual case: tokens are made oftener than anything.
+    fn put(&mut self, key: Key, record: Record, now: Timestamp) -> Option<Version> {
+        let place = match self.records.entry(key) {
+            Place::Vacant(place) => place,
+            Place::Occupied(found) if found.get().expires_at > now => return None,
+            Place::Occupied(_) => {
+                self.forget(key);
+                return self.put(key, record, now);
+            }
+        };
         self.written += 1;
         let version = Version::new(self.written);
+        let expires_at = record.expires_at;
+        place.insert(Entry {
+            value: Vec::from(record.value).into_boxed_slice(),
+            expires_at,
+            version,
+        });
+        if expires_at < Timestamp::MAX {
+            self.expiring.entry(expires_at).or_default().push(key);
+        }
         if !record.owners.is_empty() {
             let owned = record.owners.iter();
             self.owned
                 .extend(owned.map(|owner| (key.kind, *owner, key.digest)));
             self.owners.insert(key, record.owners);
         }
-        let expires_at = record.expires_at;
-        if expires_at < Timestamp::MAX {
-            self.expiring.entry(expires_at).or_default().push(key);
-        }
-        let entry = Entry {
-            value: Vec::from(record.value).into_boxed_slice(),
-            expires_at,
-            version,
-        };
-        self.records.insert(key, entry);
-        version
+        Some(version)
     }
 
     fn take(&mut self, key: Key) -> Option<Record> {
@@ -110,9 +118,7 @@ impl State {
         let Some(entry) = self.records.remove(&key) else {
             return;
         };
-        for owner in self.owners.remove(&key).unwrap_or_default() {
-            self.owned.remove(&(key.kind, owner, key.digest));
-        }
+        disown(&mut self.owners, &mut self.owned, key);
         if entry.expires_at < Timestamp::MAX {
             self.stale += 1;
             self.sweep();
@@ -136,6 +142,19 @@ impl State {
     }
 }
 
+fn disown(
+    owners: &mut HashMap<Key, Vec<Owner>>,
+    owned: &mut BTreeSet<(Kind, Owner, Digest)>,
+    key: Key,
+) {
+    if owners.is_empty() {
+        return; // as where there are but tokens
+    }
+    for owner in owners.remove(&key).unwrap_or_default() {
+        owned.remove(&(key.kind, owner, key.digest));
+    }
+}
+
 fn ends_at(records: &HashMap<Key, Entry>, key: Key) -> Option<Timestamp> {
     records.get(&key).map(|entry| entry.expires_at)
 }
@@ -143,13 +162,10 @@ fn ends_at(records: &HashMap<Key, Entry>, key: Key) -> Option<Timestamp> {
 impl Store for MemoryStore {
     async fn insert(&self, key: Key, record: Record, now: Timestamp) -> Result<Insert, StoreError> {
         let mut state = self.lock()?;
-        match ends_at(&state.records, key) {
-            Some(ends) if ends > now => return Ok(Insert::Exists),
-            Some(_) => state.forget(key),
-            None => {}
-        }
         let announce = record.announce;
-        let version = state.put(key, record);
+        let Some(version) = state.put(key, record, now) else {
+            return Ok(Insert::Exists);
+        };
         if announce {
             self.feed.announce([key])?;
         }
@@ -166,15 +182,33 @@ impl Store for MemoryStore {
         read: Version,
         record: Record,
     ) -> Result<Replace, StoreError> {
-        let mut state = self.lock()?;
-        let stands = state.records.get(&key);
-        if stands.is_none_or(|stands| stands.version != read) {
+        let mut guard = self.lock()?;
+        let state = &mut *guard;
+        let stands = state.records.get_mut(&key);
+        let Some(stands) = stands.filter(|stands| stands.version == read) else {
             return Ok(Replace::Changed);
+        };
+        state.written += 1;
+        let version = Version::new(state.written);
+        let before = std::mem::replace(
+            stands,
+            Entry {
+                value: Vec::from(record.value).into_boxed_slice(),
+                expires_at: record.expires_at,
+                version,
+            },
+        );
+        if before.expires_at != record.expires_at {
+            if record.expires_at < Timestamp::MAX {
+                let ends = state.expiring.entry(record.expires_at);
+                ends.or_default().push(key);
+            }
+            if before.expires_at < Timestamp::MAX {
+                state.stale += 1;
+                state.sweep();
+            }
         }
-        let owners = state.owners.get(&key).cloned().unwrap_or_default();
         let announce = record.announce;
-        state.forget(key);
-        let version = state.put(key, Record { owners, ..record });
         if announce {
             self.feed.announce([key])?;
         }
@@ -218,9 +252,17 @@ impl Store for MemoryStore {
 
     async fn purge(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
         let mut state = self.lock()?;
+        let State {
+            records,
+            owners,
+            owned,
+            expiring,
+            stale,
+            ..
+        } = &mut *state;
         let mut forgotten = 0;
         while forgotten < limit {
-            let Some(mut due) = state.expiring.first_entry().filter(|due| *due.key() <= now) else {
+            let Some(mut due) = expiring.first_entry().filter(|due| *due.key() <= now) else {
                 break;
             };
             let ends = *due.key();
@@ -228,11 +270,14 @@ impl Store for MemoryStore {
                 due.remove();
                 continue;
             };
-            if ends_at(&state.records, key) == Some(ends) {
-                state.forget(key);
-                forgotten += 1;
+            match records.entry(key) {
+                Place::Occupied(found) if found.get().expires_at == ends => {
+                    found.remove();
+                    disown(owners, owned, key);
+                    forgotten += 1;
+                }
+                _ => *stale = stale.saturating_sub(1),
             }
-            state.stale = state.stale.saturating_sub(1);
         }
         Ok(forgotten)
     }
