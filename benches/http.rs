@@ -30,7 +30,7 @@ use tower_oauth::types::{Client, GrantType, ManualClock, Secret, Timestamp};
 
 const API: &str = "https://api.example";
 const FORM: &str = "grant_type=client_credentials&client_id=service&client_secret=dBjftJeZ4CVPmB92K27uhbUJU1p1rwW1gFWFOEjXkAB&scope=notes%3Aread";
-const ANSWER: &str = r#"{"access_token":"toa_dBjftJeZ4CVPmB92K27uhbUJU1p1rwW1gFWFOEjXkAA","token_type":"Bearer","expires_in":600,"scope":"notes:read"}"#;
+const ANSWER: &str = r#"{"access_token":"toa_awMiAF3QdBjftJeZ4CVPmB92K27uhbUJU1p1rwW1gFWFOEjXkAA","token_type":"Bearer","expires_in":600,"scope":"notes:read"}"#;
 const ROUNDS: usize = 15;
 const REQUESTS: usize = 4000;
 const CONNECTIONS: usize = 8;

@@ -138,7 +138,7 @@
 //!
 //! # Sizes of what is issued
 //!
-//! Access tokens 47 characters, refresh tokens 95, codes and device codes 43, user codes 9 with their dash, client identifiers at most
+//! Access tokens 55 characters, refresh tokens 95, codes and device codes 43, user codes 9 with their dash, client identifiers at most
 //! 64 and client secrets 43 (RFC 6749 §2.2, §4.1.2 and §5.1 ask servers to say so). All are letters, digits, `-` and `_`. An access
 //! token that is a JWT is as long as what it says, and has two dots.
 //!

@@ -133,10 +133,10 @@ async fn the_introspecting_example_takes_the_tokens_of_the_demo_and_outlives_it(
             .status(),
         401
     );
-    let unknown = format!("toa_{}", "A".repeat(43));
+    let unknown = format!("toa_{}", "A".repeat(51));
     assert_eq!(get(&unknown).await.status(), 401);
     drop(demo);
-    let other = format!("toa_{}", "B".repeat(43));
+    let other = format!("toa_{}", "B".repeat(51));
     let unavailable = get(&other).await;
     assert_eq!(unavailable.status(), 503);
     assert!(unavailable.headers().contains_key("retry-after"));

@@ -82,7 +82,8 @@ async fn fill_sqlite(path: &str, size: i64) -> i64 {
         "WITH RECURSIVE number(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM number WHERE i < ?1), \
          model AS MATERIALIZED (SELECT value FROM records WHERE kind = 'access_token' LIMIT 1) \
          INSERT INTO records (kind, digest, version, expires_at, owners, value) \
-         SELECT 'access_token', randomblob(32), i, ?2 + i % ?3, x'', value FROM number, model",
+         SELECT 'access_token', unhex(printf('%08x', ?2 + i % ?3 - 600) || hex(randomblob(28))), i, ?2 + i % ?3, x'', value \
+         FROM number, model",
     )
     .bind(size)
     .bind(EXPIRES)
@@ -118,7 +119,7 @@ async fn fill_postgres(url: &str, size: i64) -> i64 {
     let mut database = PgConnection::connect(url).await.unwrap();
     sqlx::query(
         "INSERT INTO tower_oauth.records (kind, digest, expires_at, value) \
-         SELECT 'access_token', sha256(int8send(i)), $2 + i % $3, value FROM generate_series(1, $1) AS i, \
+         SELECT 'access_token', substr(int8send($2 + i % $3 - 600), 5) || substr(sha256(int8send(i)), 5), $2 + i % $3, value FROM generate_series(1, $1) AS i, \
          (SELECT value FROM tower_oauth.records WHERE kind = 'access_token' LIMIT 1) AS model",
     )
     .bind(size)
@@ -147,9 +148,11 @@ pub(crate) async fn relation_size(database: &mut PgConnection) -> i64 {
         .unwrap()
 }
 
-/// A record of the size of a person's token.
+/// A record of the size of a person's token. Its key begins with when it was made, as an opaque token's does.
 pub(crate) fn token(number: u64, expires_at: Timestamp) -> (Key, Record) {
-    let digest = Digest::of("access_token", &number.to_be_bytes());
+    let mut digest = *Digest::of("access_token", &number.to_be_bytes()).as_bytes();
+    digest[..4].copy_from_slice(&expires_at.as_secs().to_be_bytes()[4..]);
+    let digest = Digest::from_bytes(digest);
     let record = Record::new(Bytes::from_static(&[b'x'; 330]), expires_at);
     (Key::new(Kind::AccessToken, digest), record)
 }

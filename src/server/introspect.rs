@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 
 use super::authenticate::authenticate;
-use super::issue::access_token_digest;
+use super::opaque_token;
 use super::{Answer, Inner};
 use crate::protocol::client_auth::Credentials;
 use crate::protocol::error::{OAuthError, json};
@@ -84,7 +84,7 @@ pub(crate) async fn find(
     if server.config.jwt.is_on() && token.contains('.') {
         return Box::pin(super::jwt::read(server, token, now, flags)).await;
     }
-    match access_token_digest(token) {
+    match opaque_token::digest(token) {
         Some(digest) => read(server, digest, now, flags).await,
         None => Ok(None),
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::config::Lifetimes;
 use super::policy::{Issuance, Verdict};
-use super::{Event, Inner, Registration};
+use super::{Event, Inner, Registration, opaque_token};
 use crate::grant::{Issue, RefreshToken};
 use crate::protocol::error::{ErrorCode, OAuthError, json};
 use crate::store::{StoreError, client_digest};
@@ -19,18 +19,8 @@ use crate::types::{
     Client, ClientId, Digest, GrantType, RegisteredBy, Scope, Secret, Subject, Timestamp, random,
 };
 
-/// What every access token begins with.
-pub(crate) const ACCESS_TOKEN_PREFIX: &str = "toa_";
-
 /// What every client identifier begins with that is made here.
 pub(crate) const CLIENT_ID_PREFIX: &str = "toc_";
-
-/// The digest under which an access token is kept; none for a text that cannot be one, which costs no look-up.
-pub(crate) fn access_token_digest(token: &str) -> Option<Digest> {
-    let has_form =
-        token.len() == ACCESS_TOKEN_PREFIX.len() + 43 && token.starts_with(ACCESS_TOKEN_PREFIX);
-    has_form.then(|| Digest::of("access_token", token.as_bytes()))
-}
 
 /// A successful token response (RFC 6749 §5.1). `scope` is always sent, equal or not.
 #[derive(Serialize)]
@@ -220,13 +210,16 @@ pub(crate) async fn keep_grant(
 }
 
 /// Makes an access token that says what the record does. An opaque one is kept; a JWT carries the record itself.
-async fn make(server: &Inner, record: &AccessToken, random: &[u8]) -> Result<Secret, OAuthError> {
+async fn make(
+    server: &Inner,
+    record: &AccessToken,
+    (fresh, secret): ([u8; 2], &[u8]),
+) -> Result<Secret, OAuthError> {
     #[cfg(feature = "jwt")]
     if let Some(algorithm) = server.config.jwt.algorithm(&record.audience) {
         return Box::pin(super::jwt::mint(server, record, algorithm)).await;
     }
-    let token = Secret::encode(ACCESS_TOKEN_PREFIX, random);
-    let digest = Digest::of("access_token", token.expose().as_bytes());
+    let (token, digest) = opaque_token::new(server.places.next(record.issued_at, fresh), secret);
     let records = &server.records;
     records.create(digest, record, record.issued_at).await?;
     Ok(token)
@@ -240,8 +233,9 @@ pub(crate) async fn answer(
     grant: Option<(Digest, &str, Timestamp, Option<&Secret>)>,
 ) -> Result<Response<Bytes>, OAuthError> {
     let now = server.now();
-    let bytes = random::<48>()?; // the token and its id, in one call
-    let (token, id) = bytes.split_at(32);
+    // The token and its id, in one call, and what its place may need.
+    let [high, low, bytes @ ..] = &*random::<50>()?;
+    let (secret, id) = bytes.split_at(32);
     let ends_at = grant.map_or(Timestamp::MAX, |(.., ends_at, _)| ends_at);
     let Issue {
         subject,
@@ -262,7 +256,7 @@ pub(crate) async fn answer(
         client_epoch: client.epoch,
         grant: grant.map(|(digest, ..)| digest),
     };
-    let token = make(server, &record, token).await?;
+    let token = make(server, &record, ([*high, *low], secret)).await?;
     server.tell(&Event::TokenIssued {
         client_id: &record.client_id,
         grant_type: allowed.grant_type,

@@ -48,6 +48,7 @@ mod keys;
 mod known_clients;
 mod layer;
 mod metadata;
+mod opaque_token;
 mod pages;
 mod policy;
 mod register;
@@ -214,6 +215,8 @@ pub(crate) struct Inner {
     pub(crate) records: Records,
     pub(crate) flags: Flags,
     known_clients: KnownClients,
+    /// Where the next access tokens stand in the store.
+    places: opaque_token::Places,
     events: Arc<Events>,
     clock: Arc<dyn Clock>,
     routes: HashMap<String, Route>,
@@ -250,6 +253,7 @@ impl AuthorizationServer {
             slow_proofs: Arc::new(Semaphore::new(2)),
             records: Records::new(store, Arc::clone(&events) as Arc<dyn Observer>),
             flags: Flags::default(),
+            places: opaque_token::Places::default(),
             known_clients: KnownClients::default(),
             events,
             config,

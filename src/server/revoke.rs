@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Request, Response};
 
 use super::authenticate::authenticate;
 use super::introspect::find;
-use super::issue::access_token_digest;
+use super::opaque_token;
 use super::token::revoke_grant;
 use super::{Answer, Event, Inner, RevokedBy};
 use crate::grant::RefreshToken;
@@ -76,7 +76,7 @@ async fn access_token(server: &Inner, client: &Client, token: &str) -> Result<()
     )
 )]
 async fn end(server: &Inner, token: &str, found: &AccessToken) -> Result<bool, StoreError> {
-    match access_token_digest(token) {
+    match opaque_token::digest(token) {
         Some(digest) => {
             let was_there = server.records.remove::<AccessToken>(digest).await?;
             server.flags.raise(Key::new(Kind::AccessToken, digest));

@@ -125,7 +125,7 @@ impl PartialEq for Digest {
 
 impl std::hash::Hash for Digest {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        // Half of it is random enough for any table.
+        // Half of it is random enough for any table, even where the first six bytes are a place.
         let (half, _) = self.0.split_at(16);
         state.write(half);
     }

@@ -257,6 +257,6 @@ fn early(issuer: &str, form: &str) -> String {
             );
             format!("{header}.{}.{}", part(claims), part("x".repeat(64)))
         }
-        _ => format!("toa_{}", "A".repeat(43)),
+        _ => format!("toa_{}", "A".repeat(51)),
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::sync::{Semaphore, mpsc};
 use tower_oauth::store::{CommitPoint, Key, Kind, SqliteStore, Store as _, StoreError};
 use tower_oauth::types::{Digest, ManualClock};
@@ -89,8 +91,10 @@ async fn answered_after_its_commits(store: &SqliteStore, mut asked: Asked<'_>) -
 }
 
 async fn stands(store: &SqliteStore, token: &str) -> bool {
-    let digest = Digest::of("access_token", token.as_bytes());
-    let key = Key::new(Kind::AccessToken, digest);
+    let mut digest = *Digest::of("access_token", token.as_bytes()).as_bytes();
+    let place = URL_SAFE_NO_PAD.decode(&token["toa_".len()..][..8]);
+    digest[..6].copy_from_slice(&place.unwrap());
+    let key = Key::new(Kind::AccessToken, Digest::from_bytes(digest));
     store.get(key).await.unwrap().is_some()
 }
 

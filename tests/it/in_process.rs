@@ -331,7 +331,7 @@ async fn what_is_no_access_token_of_ours_is_401() {
     let tokens = node.server.tokens("&scope=offline_access").await;
     let (device_code, _) = node.server.device().await;
     let access_token = tokens.member("access_token");
-    let unknown = format!("toa_{}", "A".repeat(43));
+    let unknown = format!("toa_{}", "A".repeat(51));
     let longer = format!("{access_token}A");
     let cut = access_token[..access_token.len() - 1].to_owned();
     let refresh_token = tokens.member("refresh_token");

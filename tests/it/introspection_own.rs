@@ -60,7 +60,7 @@ async fn takes_and_refuses(server: Harness) {
     // For another resource, of which this resource server may not even know; unknown; revoked.
     let files = "grant_type=client_credentials&scope=files.read";
     let files = both.server.web(files).await.access_token();
-    let unknown = format!("toa_{}", "A".repeat(43));
+    let unknown = format!("toa_{}", "A".repeat(51));
     for other in [&files, &unknown] {
         let refused = both.check(&api, other).await.unwrap_err();
         assert_eq!(refused, Refusal::InvalidToken);

@@ -9,7 +9,8 @@ use tower_oauth::{AuthorizationServer, Issuance, Issuer, Policy, ResourceServer,
 use crate::in_process::send;
 use crate::metadata::{METADATA, all};
 use crate::support::{
-    Answer, DEVICE_CODE, FILES, FOR_ITSELF, Harness, ISSUER, LEDGER, SECRET, builder, redemption,
+    Answer, DEVICE_CODE, FILES, FOR_ITSELF, Harness, ISSUER, LEDGER, NOW, SECRET, builder,
+    redemption,
 };
 
 const FORMATS: [AccessTokenFormat; 2] = [
@@ -171,10 +172,13 @@ async fn rfc6750_5_2_a_token_says_nothing_to_who_holds_it_unless_the_host_chose_
     let server = Harness::of(server).await;
     let token = server.web(FOR_ITSELF).await.access_token();
     assert_eq!(server.introspect(&token).await["blood_group"], "AB-minus");
-    // 256 bits that were random when they were made have no room for anything else.
+    // Its place, which is the second it was made in and a random number, and 256 bits that were random then: no room for anything else.
     let text = token.strip_prefix("toa_").unwrap();
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text);
-    assert_eq!(bytes.unwrap().len(), 32);
+    let bytes = bytes.unwrap();
+    assert_eq!(bytes.len(), 6 + 32);
+    let made = u32::from_be_bytes(*bytes.first_chunk().unwrap());
+    assert_eq!(u64::from(made), NOW.as_secs());
     let again = server.web(FOR_ITSELF).await.access_token();
     let same = token.bytes().zip(again.bytes());
     assert!(same.filter(|(one, other)| one == other).count() < 20);

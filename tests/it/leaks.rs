@@ -130,6 +130,15 @@ fn what_is_searched_for_is_found_in_each_spelling() {
         let log = format!("2026-11-22 DEBUG tower_oauth: value={leak} and more\n");
         assert_eq!(search(log.as_bytes(), &secrets).len(), 1, "{leak}");
     }
+    // The digest of an access token stands behind its place.
+    let token = format!("toa_{}", URL_SAFE_NO_PAD.encode([7; 38]));
+    let mut digest = *Digest::of("access_token", token.as_bytes()).as_bytes();
+    digest[..6].fill(7);
+    let leak = hex(&digest);
+    assert_eq!(
+        search(leak.as_bytes(), &[("token".to_owned(), token)]).len(),
+        1
+    );
     // The digest of a grant is that of a part of the token.
     let token = format!("tor_{}", URL_SAFE_NO_PAD.encode([7; 68]));
     let leak = hex(Digest::of("grant", &[7; 32]).as_bytes());
@@ -222,6 +231,15 @@ fn spellings(secret: &str) -> impl Iterator<Item = (&'static str, String)> {
             *Digest::of("refresh_token", bytes).as_bytes(),
         ]
     });
+    // That of an access token stands behind its place.
+    let place = secret.strip_prefix("toa_").and_then(|text| text.get(..8));
+    let place = place.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+    let placed = place.map(|place| {
+        let mut digest = *Digest::of("access_token", bytes).as_bytes();
+        digest[..6].copy_from_slice(&place);
+        digest
+    });
+    let kept = kept.chain(placed);
     let named = KINDS.map(|kind| *Digest::of(kind, bytes).as_bytes());
     for digest in named.into_iter().chain([sha]).chain(kept) {
         all.extend(encodings(&digest).map(|(_, text)| ("digest", text)));
