@@ -16,6 +16,8 @@ use crate::types::{
 /// The most redirection URIs, and the longest text of any other member.
 const LIST: usize = 20;
 const TEXT: usize = 2048;
+/// The most that is kept of members that are given back as they came, in bytes of JSON.
+const KEPT: usize = 16 * 1024;
 
 /// `token_endpoint_auth_method` (RFC 7591 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,6 +273,10 @@ fn kept(members: Map<String, Value>) -> Result<Map<String, Value>, OAuthError> {
             (false, _) => return Err(invalid("A member has the wrong form")),
         }
     }
+    // Each is short enough; with a language tag for each there could still be as many as fill a request.
+    if serde_json::to_vec(&kept).map_or(usize::MAX, |text| text.len()) > KEPT {
+        return Err(invalid("The metadata is too long"));
+    }
     Ok(kept)
 }
 
@@ -398,6 +404,19 @@ mod tests {
         assert!(
             !metadata.kept.contains_key("frobnicate") && !metadata.kept.contains_key("logo_uri")
         );
+    }
+
+    #[test]
+    fn rfc7591_5_what_is_kept_is_bounded_in_all() {
+        let named = |count: usize| {
+            let name = "x".repeat(1000);
+            let names: String = (0..count)
+                .map(|at| format!(r#","client_name#l{at}":"{name}""#))
+                .collect();
+            format!(r#"{{"redirect_uris":["https://x.example/cb"]{names}}}"#)
+        };
+        assert_eq!(register(&named(16)).unwrap().kept.len(), 16);
+        assert_eq!(refused(&named(17)), ErrorCode::InvalidClientMetadata);
     }
 
     // req: 7591-2-2, 7591-5-1, 7591-3.2.2-3, 6749-3.1.2.2-1

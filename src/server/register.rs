@@ -32,6 +32,8 @@ use crate::types::{Client, ClientId, ClientSecret, Digest, GrantType, Registered
 #[derive(Debug, Clone)]
 pub struct Registration {
     initial_access_tokens: Option<Vec<Digest>>,
+    /// One of them is short enough to be guessed.
+    guessable: bool,
     grant_types: Vec<GrantType>,
     limit: Limit,
     policy: Option<Arc<dyn DynRegistrationPolicy>>,
@@ -53,6 +55,7 @@ impl Registration {
         ];
         Self {
             initial_access_tokens: None,
+            guessable: false,
             grant_types,
             limit: Limit::per_minute(30, 300),
             policy: None,
@@ -63,15 +66,18 @@ impl Registration {
     }
 
     /// Who holds one of these initial access tokens may register, sending it as a bearer token (RFC 7591 §3). Make them with
-    /// [`Secret::generate`]: wrong ones are not counted, since nobody guesses 256 bits.
+    /// [`Secret::generate`]: wrong ones are not counted, since nobody guesses 256 bits. `build()` refuses one of less than 32 characters.
     #[must_use]
     pub fn with_initial_access_tokens<'a>(tokens: impl IntoIterator<Item = &'a Secret>) -> Self {
+        let mut guessable = false;
         let digests = tokens
             .into_iter()
+            .inspect(|token| guessable |= token.expose().len() < 32)
             .map(|token| initial_access_token(token.expose()))
             .collect();
         Self {
             initial_access_tokens: Some(digests),
+            guessable,
             ..Self::open()
         }
     }
@@ -132,6 +138,12 @@ impl Registration {
             return Err(ConfigError::Contradiction {
                 setting: "with_initial_access_tokens",
                 why: "there is none, so that nobody could register",
+            });
+        }
+        if self.guessable {
+            return Err(ConfigError::Contradiction {
+                setting: "with_initial_access_tokens",
+                why: "one is shorter than 32 characters, and wrong ones are not counted",
             });
         }
         let (hour, most) = (Duration::from_secs(3600), 3650 * DAY);

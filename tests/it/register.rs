@@ -125,11 +125,14 @@ async fn authorized(server: &Harness, fields: &[&str], json: &str) -> Answer {
 #[tokio::test]
 async fn http_auth_2_two_authorization_fields_are_refused_where_registration_is_open_and_where_it_is_guarded()
  {
-    let token = Secret::new("initial-one");
+    let token = Secret::new("initial-access-token-number-one-of-two");
     let guarded = Registration::with_initial_access_tokens([&token]);
     let guarded = Harness::with(|builder| builder.registration(guarded)).await;
     for server in [open().await, guarded] {
-        let two = ["Bearer initial-one", "Bearer initial-one"];
+        let two = [
+            "Bearer initial-access-token-number-one-of-two",
+            "Bearer initial-access-token-number-one-of-two",
+        ];
         let answer = authorized(&server, &two, &body("")).await;
         answer.error(400, "invalid_request");
         let answer = authorized(&server, &two[..1], &body("")).await;
@@ -140,7 +143,10 @@ async fn http_auth_2_two_authorization_fields_are_refused_where_registration_is_
 // req: 7591-3-3, 7591-3.2.2-1
 #[tokio::test]
 async fn rfc7591_3_an_initial_access_token_guards_the_endpoint() {
-    let (one, two) = (Secret::new("initial-one"), Secret::new("initial-two"));
+    let (one, two) = (
+        Secret::new("initial-access-token-number-one-of-two"),
+        Secret::new("initial-access-token-number-two-of-two"),
+    );
     let registration = Registration::with_initial_access_tokens([&one, &two]);
     let server = Harness::with(|builder| builder.registration(registration)).await;
     let post = async |fields: &[&str], json: &str| authorized(&server, fields, json).await;
@@ -148,11 +154,11 @@ async fn rfc7591_3_an_initial_access_token_guards_the_endpoint() {
         &[],
         &["Bearer "],
         &["Bearer wrong"],
-        &["Bearer initial-on"],
-        &["Bearer initial-one2"],
-        &["Bearer INITIAL-ONE"],
-        &["Basic initial-one"],
-        &["initial-one"],
+        &["Bearer initial-access-token-number-one-of-tw"],
+        &["Bearer initial-access-token-number-one-of-two2"],
+        &["Bearer INITIAL-ACCESS-TOKEN-NUMBER-ONE-OF-TWO"],
+        &["Basic initial-access-token-number-one-of-two"],
+        &["initial-access-token-number-one-of-two"],
     ];
     for fields in cases {
         // What is wrong with the rest is not even looked at.
@@ -166,14 +172,14 @@ async fn rfc7591_3_an_initial_access_token_guards_the_endpoint() {
         }
     }
     for field in [
-        "Bearer initial-one",
-        "bearer initial-two",
-        "BEARER initial-one",
+        "Bearer initial-access-token-number-one-of-two",
+        "bearer initial-access-token-number-two-of-two",
+        "BEARER initial-access-token-number-one-of-two",
     ] {
         assert_eq!(post(&[field], &body("")).await.status, 201, "{field}");
     }
     refused(
-        &post(&["Bearer initial-one"], "[]").await,
+        &post(&["Bearer initial-access-token-number-one-of-two"], "[]").await,
         "invalid_client_metadata",
         "[]",
     );

@@ -59,7 +59,7 @@ fn with_statement(statement: &str) -> String {
 // req: 7591-5-8, 7591-5-4
 #[tokio::test]
 async fn rfc7591_5_the_host_considers_the_whole_request() {
-    let token = Secret::new("initial");
+    let token = Secret::new("initial-access-token-of-the-policy");
     let policy = |request: RegistrationRequest<'_>| {
         assert_eq!(request.metadata["client_name"], "Mine");
         assert_eq!(request.metadata["x_unknown"], 7);
@@ -92,7 +92,7 @@ async fn rfc7591_5_the_host_considers_the_whole_request() {
         );
         let request = http::Request::post("/auth/register")
             .header("content-type", "application/json")
-            .header("authorization", "Bearer initial")
+            .header("authorization", "Bearer initial-access-token-of-the-policy")
             .body(body.into());
         let answer = server.send(request.unwrap()).await;
         assert_eq!(answer.status, status, "{answer:?}");

@@ -108,7 +108,7 @@ impl Switches {
             0 => builder,
             1 => builder.registration(Registration::open()),
             _ => {
-                let token = Secret::new("initial-access-token");
+                let token = Secret::new("initial-access-token-0123456789-0");
                 builder.registration(Registration::with_initial_access_tokens([&token]))
             }
         }
@@ -193,6 +193,12 @@ fn what_lets_nobody_through_is_named() {
         setting(on().registration(nobody)),
         Some("with_initial_access_tokens")
     );
+    let guarded = |token: &str| {
+        let tokens = [Secret::generate().unwrap(), Secret::new(token)];
+        setting(on().registration(Registration::with_initial_access_tokens(&tokens)))
+    };
+    assert_eq!(guarded(&"x".repeat(31)), Some("with_initial_access_tokens"));
+    assert_eq!(guarded(&"x".repeat(32)), None);
     for zero in [
         Limit::per_minute(0, 0),
         Limit::per_minute(0, 1),
