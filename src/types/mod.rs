@@ -103,3 +103,75 @@ pub use signing_key::{InvalidSigningKey, SigningAlgorithm, SigningKey};
 pub use subject::{InvalidSubject, Subject};
 #[cfg(feature = "jwks")]
 pub(crate) use verification_key::VerificationKey;
+
+#[cfg(all(
+    test,
+    feature = "server",
+    feature = "resource",
+    feature = "introspection"
+))]
+mod tests {
+    use std::fmt::{Debug, Display};
+
+    use super::*;
+
+    /// Made of a text, it gives that text back in each way, and refuses the other.
+    fn keeps<T>(text: &str, refused: &str, debug: &str)
+    where
+        T: TryFrom<String> + Clone + Debug + Display,
+        String: From<T>,
+    {
+        let read = |text: &str| T::try_from(text.to_owned()).ok();
+        let value = read(text).unwrap();
+        assert_eq!(value.to_string(), text);
+        assert_eq!(String::from(value.clone()), text);
+        assert_eq!(format!("{value:?}"), debug);
+        assert!(read(refused).is_none(), "{refused}");
+    }
+
+    #[test]
+    fn a_value_is_printed_and_given_back_as_the_text_it_was_made_of() {
+        keeps::<ClientId>("app", "", "ClientId(app)");
+        let url = "https://as.example/a";
+        keeps::<IssuerUrl>(url, "as.example", "IssuerUrl(https://as.example/a)");
+        keeps::<RedirectUri>(url, "/a", "RedirectUri(https://as.example/a)");
+        keeps::<ResourceUri>(url, "/a", "ResourceUri(https://as.example/a)");
+        keeps::<ScopeToken>("a:b", "a b", "\"a:b\"");
+        keeps::<Scope>("a:b c", "\"", "Scope(a:b c)");
+        keeps::<Subject>("alice", "", "Subject(alice)");
+        let endpoint: EndpointUrl = url.parse().unwrap();
+        assert_eq!(endpoint.to_string(), url);
+        assert_eq!(format!("{endpoint:?}"), "EndpointUrl(https://as.example/a)");
+        let resource: ResourceUri = url.parse().unwrap();
+        for audience in [Audience::from(resource), Audience::from(url)] {
+            assert_eq!(audience.to_string(), url);
+            assert_eq!(format!("{audience:?}"), "Audience(https://as.example/a)");
+        }
+        for name in ["authorization_code", "refresh_token"] {
+            let grant_type = GrantType::try_from(name.to_owned()).unwrap();
+            assert_eq!(String::from(grant_type), name);
+        }
+        assert!(GrantType::try_from("password".to_owned()).is_err());
+        assert_eq!(
+            JwsAlgorithm::from_name("ES384").unwrap().to_string(),
+            "ES384"
+        );
+    }
+
+    #[test]
+    fn s19_what_proves_something_is_given_back_to_stores_and_not_printed() {
+        let challenge = "kj6EpUHcHNLovRS2MBmyXh3DG-X5wwG4xn21qr77nAw";
+        let read = CodeChallenge::try_from(challenge.to_owned()).unwrap();
+        assert_eq!(format!("{read:?}"), "CodeChallenge(…)");
+        assert_eq!(String::from(read), challenge);
+        assert!(CodeChallenge::try_from("plain".to_owned()).is_err());
+        let verifier: CodeVerifier = "v".repeat(43).parse().unwrap();
+        assert_eq!(format!("{verifier:?}"), "CodeVerifier(…)");
+    }
+
+    #[test]
+    fn a_body_made_of_bytes_is_those_bytes() {
+        let body = Body::<Nothing>::from("what was said");
+        assert_eq!(body.into_bytes(), "what was said");
+    }
+}
