@@ -104,12 +104,8 @@ pub use subject::{InvalidSubject, Subject};
 #[cfg(feature = "jwks")]
 pub(crate) use verification_key::VerificationKey;
 
-#[cfg(all(
-    test,
-    feature = "server",
-    feature = "resource",
-    feature = "introspection"
-))]
+#[cfg(test)]
+#[cfg(all(feature = "server", feature = "resource", feature = "introspection"))]
 mod tests {
     use std::fmt::{Debug, Display};
 
