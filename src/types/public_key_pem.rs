@@ -164,6 +164,33 @@ mod tests {
         assert!(keys(&format!("{rest}AA\n-----END PUBLIC KEY-----")).is_none());
     }
 
+    #[test]
+    fn x690_10_1_a_length_is_read_in_its_shortest_form_alone() {
+        let read = |length: &[u8], content: usize| {
+            let der = [&[super::INTEGER], length, &vec![7; content]].concat();
+            super::whole(super::INTEGER, &der).map(<[u8]>::len)
+        };
+        for (length, content) in [
+            (&[0x7F][..], 0x7F),
+            (&[0x81, 0x80], 0x80),
+            (&[0x81, 0xFF], 0xFF),
+            (&[0x82, 1, 0], 0x100),
+            (&[0x82, 1, 1], 0x101),
+        ] {
+            assert_eq!(read(length, content), Some(content), "{length:?}");
+            assert_eq!(read(length, content - 1), None, "{length:?}");
+            assert_eq!(read(length, content + 1), None, "{length:?}");
+        }
+        for (length, content) in [
+            (&[0x81, 0x7F][..], 0x7F),
+            (&[0x82, 0, 0xFF], 0xFF),
+            (&[0x83, 0, 1, 0], 0x100),
+            (&[0x80], 0),
+        ] {
+            assert_eq!(read(length, content), None, "{length:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn v08_no_der_panics_the_parser(
