@@ -8,9 +8,12 @@ use std::time::Duration;
 use http::Response;
 use http::request::Parts;
 
+use super::SignedIn;
 use super::device::open_user_code;
 use crate::types::record::{DeviceAsked, Flow, Interaction as Record};
-use crate::types::{Body, Client, RedirectUri, ResourceUri, Scope, Secret, Subject, Timestamp};
+use crate::types::{
+    AuthenticationRequest, Body, Client, Prompt, RedirectUri, ResourceUri, Scope, Secret, Timestamp,
+};
 
 /// A request that waits for its owner: for a code (RFC 6749 §4.1) or for a device (RFC 8628 §3.3).
 ///
@@ -26,6 +29,7 @@ pub struct PendingRequest {
     asked: Option<DeviceAsked>,
     lifetime: Duration,
     error: Option<String>,
+    authentication: Option<AuthenticationRequest>,
 }
 
 impl PendingRequest {
@@ -53,6 +57,7 @@ impl PendingRequest {
             asked,
             lifetime,
             error,
+            authentication: record.authentication.clone(),
         }
     }
 
@@ -112,6 +117,46 @@ impl PendingRequest {
         self.lifetime
     }
 
+    /// What the client wants its owner to be shown (OpenID Connect Core 1.0 §3.1.2.1); empty if it does not say, and for a device.
+    ///
+    /// The server sees to it: it sends the browser to the login once for [`Prompt::Login`] and [`Prompt::SelectAccount`], asks though the
+    /// answer is remembered for [`Prompt::Consent`], and shows nothing for [`Prompt::None`]. A login page that is sent somebody who is
+    /// signed in already looks here for what is wanted of it.
+    #[must_use]
+    pub fn prompt(&self) -> &[Prompt] {
+        self.asked_for().map_or(&[], |asked| &asked.prompt)
+    }
+
+    /// How long ago the owner may have signed in at most.
+    #[must_use]
+    pub fn max_age(&self) -> Option<Duration> {
+        let max_age = self.asked_for().and_then(|asked| asked.max_age);
+        max_age.map(Duration::from_secs)
+    }
+
+    /// In which ways the owner may have signed in, the best first (RFC 9470 §4); empty if any will do.
+    #[must_use]
+    pub fn acr_values(&self) -> &[String] {
+        self.asked_for().map_or(&[], |asked| &asked.acr_values)
+    }
+
+    /// Whom the client thinks it has before it, to be filled in at the login: at most 255 bytes without control characters. Anybody
+    /// may have made the request: it proves nothing.
+    #[must_use]
+    pub fn login_hint(&self) -> Option<&str> {
+        self.asked_for()?.login_hint.as_deref()
+    }
+
+    /// The languages that the owner reads, the best first (BCP 47).
+    #[must_use]
+    pub fn ui_locales(&self) -> &[String] {
+        self.asked_for().map_or(&[], |asked| &asked.ui_locales)
+    }
+
+    const fn asked_for(&self) -> Option<&AuthenticationRequest> {
+        self.authentication.as_ref()
+    }
+
     /// The error code, if the request is invalid: it waits only until somebody is signed in, for nobody is sent away with an error
     /// before that (RFC 9700 §4.11.2). [`Decision::Login`], [`Decision::Respond`] and [`Decision::Forward`] do what they say;
     /// whatever else is decided, the client gets this error.
@@ -121,19 +166,37 @@ impl PendingRequest {
     }
 }
 
+/// Why a request cannot be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "an outcome that hosts handle in full"
+)]
+pub enum NotPending {
+    /// It has expired, or never was, or its client is gone: the person begins again at the application.
+    #[error("the request has expired or is not known")]
+    Gone,
+    /// It was answered, and an answer is final.
+    #[error("the request was answered before")]
+    Decided,
+    /// The store failed: try again.
+    #[error("the store cannot tell right now")]
+    Unavailable,
+}
+
 /// What an owner said yes to.
 #[derive(Debug, Clone)]
 pub struct Approval {
-    pub(crate) subject: Subject,
+    pub(crate) signed_in: SignedIn,
     pub(crate) scope: Option<Scope>,
 }
 
 impl Approval {
-    /// This owner agrees to all that was asked for.
+    /// This owner, a [`Subject`](crate::types::Subject) or a [`SignedIn`], agrees to all that was asked for.
     #[must_use]
-    pub fn new(subject: Subject) -> Self {
+    pub fn new(owner: impl Into<SignedIn>) -> Self {
         Self {
-            subject,
+            signed_in: owner.into(),
             scope: None,
         }
     }
@@ -156,7 +219,7 @@ pub enum Decision {
     /// Nobody is signed in: send the browser to the login path, with the id of the request in its query as `interaction`.
     Login,
     /// This person is signed in: ask with the built-in page, or go on if the answer is remembered.
-    Ask(Subject),
+    Ask(SignedIn),
     /// The answer is yes.
     Approve(Approval),
     /// The answer is no, for good.
@@ -183,7 +246,7 @@ pub enum Decision {
 /// impl Interaction for Sessions {
 ///     async fn decide(&self, _: &PendingRequest, request: &Parts) -> Decision {
 ///         match request.extensions.get::<User>().and_then(|user| Subject::new(&user.0).ok()) {
-///             Some(subject) => Decision::Ask(subject),
+///             Some(subject) => Decision::Ask(subject.into()),
 ///             None => Decision::Login,
 ///         }
 ///     }
@@ -220,11 +283,12 @@ impl<I: Interaction> DynInteraction for I {
 /// Asks whoever the host says is signed in, and sends everybody else to the login.
 pub(crate) struct Login<F>(pub(crate) F);
 
-impl<F> Interaction for Login<F>
+impl<F, W> Interaction for Login<F>
 where
-    F: Fn(&Parts) -> Option<Subject> + Send + Sync + 'static,
+    F: Fn(&Parts) -> Option<W> + Send + Sync + 'static,
+    W: Into<SignedIn>,
 {
     async fn decide(&self, _: &PendingRequest, request: &Parts) -> Decision {
-        (self.0)(request).map_or(Decision::Login, Decision::Ask)
+        (self.0)(request).map_or(Decision::Login, |who| Decision::Ask(who.into()))
     }
 }

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Claims, Client, ClientId, ClientSecret, CodeChallenge, Digest, GrantType, Introspects,
-    RedirectUri, RegisteredBy, ResourceUri, Scope, Subject, Timestamp,
+    Authentication, AuthenticationRequest, Claims, Client, ClientId, ClientSecret, CodeChallenge,
+    Digest, GrantType, Introspects, RedirectUri, RegisteredBy, ResourceUri, Scope, Subject,
+    Timestamp,
 };
 
 /// What an owner said yes to.
@@ -23,6 +24,9 @@ pub(crate) struct Approved {
     /// What the client's and the subject's epochs were: when either moves on, this approval is dead, and all that came of it.
     pub(crate) client_epoch: u64,
     pub(crate) subject_epoch: u64,
+    /// How they had signed in.
+    #[serde(default, skip_serializing_if = "Authentication::is_unknown")]
+    pub(crate) authentication: Authentication,
 }
 
 /// What an owner approved, and its whole refresh family.
@@ -166,6 +170,9 @@ pub(crate) struct Interaction {
     pub(crate) scope: Scope,
     pub(crate) resources: Vec<ResourceUri>,
     pub(crate) flow: Flow,
+    /// How the owner is to sign in; none of a device, and of a request that says nothing about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) authentication: Option<AuthenticationRequest>,
     pub(crate) expires_at: Timestamp,
     pub(crate) state: InteractionState,
 }
