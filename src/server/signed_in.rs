@@ -6,7 +6,7 @@ use crate::types::{Authentication, Subject, Timestamp};
 ///
 /// A [`Subject`] alone is enough: `subject.into()`. What the host says besides is checked against what requests ask for (`prompt`,
 /// `max_age`, `acr_values`), and stands in the tokens that come of the request (RFC 9068 §2.2.1), where
-/// [`max_age`](crate::resource::RequireScopeLayer::max_age) and `acr_values` of a route look for it (RFC 9470).
+/// [`max_age`](crate::resource::RequireLayer::max_age) and `acr_values` of a route look for it (RFC 9470).
 ///
 /// ```
 /// use tower_oauth::{Decision, SignedIn, types::{Subject, Timestamp}};
