@@ -218,7 +218,7 @@ impl Approval {
 pub enum Decision {
     /// Nobody is signed in: send the browser to the login path, with the id of the request in its query as `interaction`.
     Login,
-    /// This person is signed in: ask with the built-in page, or go on if the answer is remembered.
+    /// This person is signed in: ask with the consent page, or go on if the answer is remembered.
     Ask(SignedIn),
     /// The answer is yes.
     Approve(Approval),
@@ -231,6 +231,37 @@ pub enum Decision {
 }
 
 /// The host's login and consent, in full control.
+///
+/// The host is asked each time that the browser comes: first, after the login, and again when an answer is posted. What it says is done
+/// for a code request and for a device alike:
+///
+/// | [`Decision`] | when the browser comes (GET) | when an answer is posted |
+/// |---|---|---|
+/// | `Login` | to the login path, as often as the host says so | to the login; nothing is decided, and the person is asked again |
+/// | `Ask` | the consent page, or the host's own; what is remembered goes on at once | the answer counts, if it is the person who was asked: else 403 |
+/// | `Approve` | the client gets its answer | as for GET; but who pressed Deny has denied |
+/// | `Deny` | the client is told, for good | the client is told, for good |
+/// | `Respond` | the host's response, as it is; the request waits | the same |
+/// | `Forward` | the inner service renders the page; the request waits | 303 to the GET |
+///
+/// Whatever a person and a browser do meanwhile, nobody is sent round in circles by the server, and nobody sees an empty page:
+///
+/// | what happens | what comes of it |
+/// |---|---|
+/// | the login takes minutes | the request waits ten ([`interaction_lifetime`](super::AuthorizationServerBuilder::interaction_lifetime)), then a page (400) says to start again at the application |
+/// | two tabs show one request | both show the same page; the first answer counts, the other is told so (400) |
+/// | two requests at once | each stands by itself |
+/// | the back button, or a second click on Allow | a page (400) says that the answer was given and is final. A second click takes the place of the first one's answer in the browser: the person begins again |
+/// | the session is lost before the answer | the host says `Login`: the answer is dropped, and the person is asked again after the login |
+/// | somebody else is signed in by then | 403, and their own page when the request is opened again |
+/// | `resume` after the request has ended | the same pages; [`pending`](super::AuthorizationServer::pending) says [`NotPending`] |
+/// | the host says `Login` for ever | each visit leads to the login and there it ends: the host's login has to say why |
+/// | the request asks for a new sign-in | the login, once, also if somebody is signed in; if that changes nothing, `login_required` or `unmet_authentication_requirements` for the client |
+/// | `prompt=none` | no page: an answer at once, or `login_required`, `consent_required` (for `Ask`), `interaction_required` (for `Respond` and `Forward`) |
+/// | the store fails | a page (503) says to try again, or the client is told `temporarily_unavailable`; nothing is decided |
+///
+/// A page of the host's that has asked by itself goes on with [`resume`](super::AuthorizationServer::resume). An `Approve` is held against
+/// what the request asks of the sign-in as well, so say in its [`Approval`] how the person has signed in.
 ///
 /// [`login`](super::AuthorizationServerBuilder::login) is enough for most hosts. An implementation may read whatever the host's own
 /// layers have put into the extensions of the request, provided they stand outside of the serving layer.

@@ -352,7 +352,22 @@ pub(crate) struct RevokedJwt {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::Code;
+    use super::{Code, Interaction};
+
+    #[test]
+    fn what_was_written_before_requests_said_how_to_sign_in_is_still_read() {
+        let approved = json!({"subject": "alice", "scope": "", "resources": [], "client_epoch": 0, "subject_epoch": 0});
+        let read: super::Approved = serde_json::from_value(approved.clone()).unwrap();
+        assert!(read.authentication.is_unknown());
+        assert_eq!(serde_json::to_value(&read).unwrap(), approved);
+        let interaction = json!({
+            "client_id": "app", "scope": "", "resources": [], "expires_at": 1, "state": "waiting",
+            "flow": {"refused": {"redirect_uri": "https://app.example/cb", "state": null, "error": "x", "error_description": "y"}},
+        });
+        let read: Interaction = serde_json::from_value(interaction.clone()).unwrap();
+        assert!(read.authentication.is_none());
+        assert_eq!(serde_json::to_value(&read).unwrap(), interaction);
+    }
 
     // req: 9700-4.8.2-1, 7636-PROJ-1
     #[test]

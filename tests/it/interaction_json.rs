@@ -49,6 +49,12 @@ async fn post(server: &Harness, headers: &[(&str, &str)], body: impl ToString) -
         "{answer:?}"
     );
     assert_eq!(answer.header("cache-control"), "no-store");
+    // Whatever a test is about: a program is sent on to a registered address or a path of the host's (S2).
+    if let Some(to) = answer.json().get("redirect_to") {
+        let to = to.as_str().unwrap();
+        let ours = to.starts_with('/') && !to.starts_with("//");
+        assert!(ours || to.starts_with(&format!("{CALLBACK}?")), "{to}");
+    }
     answer
 }
 

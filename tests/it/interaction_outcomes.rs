@@ -2,9 +2,13 @@
 
 use http::Response;
 use http::request::Parts;
+use tower_oauth::server::NotPending;
+use tower_oauth::store::Kind;
 use tower_oauth::types::Body;
 use tower_oauth::{Approval, Decision, Interaction, PendingRequest};
 
+use crate::authorization_errors::Faulty;
+use crate::interaction_json::look;
 use crate::support::{Answer, Harness, alice, authorization_request, changed};
 
 /// A request that waits, for a code or for a device, and what its device is told.
@@ -220,6 +224,38 @@ async fn whatever_the_host_says_when_an_answer_comes_is_done_and_never_a_loop_or
             );
         }
     }
+}
+
+#[tokio::test]
+async fn while_the_store_is_down_a_page_says_so_and_nothing_is_decided() {
+    let down = "The server cannot answer right now";
+    for for_device in [false, true] {
+        let store = Faulty::default();
+        let server = Harness::with(|builder| builder.store(store.clone())).await;
+        let begun = begin(&server, for_device).await;
+        let page = begun.page(&server).await;
+        store.break_down(&[Kind::Interaction]);
+        let path = server.oauth.resume_path(&begun.id);
+        says(&server.get(&path, Some("alice")).await, 503, down);
+        says(&server.decide(&page, "alice", "allow").await, 503, down);
+        let resumed = server.oauth.resume(&begun.id, Decision::Deny).await;
+        says(&Answer::of(resumed).await, 503, down);
+        let pending = server.oauth.pending(&begun.id).await;
+        assert_eq!(pending.unwrap_err(), NotPending::Unavailable);
+        let json = look(&server, &begun.id, Some("alice")).await;
+        json.error(503, "temporarily_unavailable");
+        assert_eq!(json.header("retry-after"), "1");
+        store.break_down(&[]);
+        let answer = server.decide(&page, "alice", "allow").await;
+        assert!(begun.is_given(&server, &answer).await);
+    }
+    // What nobody is there to render is no empty page either.
+    let server = Harness::with(|builder| builder.interaction("/login", Says)).await;
+    let request = http::Request::get(changed(&[])).header("x-says", "forward");
+    let missing = server
+        .send(request.body(http_body_util::Full::default()).unwrap())
+        .await;
+    says(&missing, 500, "The page that belongs here is missing");
 }
 
 #[tokio::test]

@@ -1,14 +1,15 @@
 //! How an owner is to sign in, as requests ask for it: `prompt`, `max_age`, `acr_values` (OpenID Connect Core 1.0 §3.1.2.1, RFC 9470).
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::Request;
 use http::request::Parts;
 use http_body_util::Empty;
 use serde_json::json;
-use tower_oauth::SignedIn;
-use tower_oauth::server::{AuthorizationServerBuilder, Registration};
+use tower_oauth::server::{AuthorizationServerBuilder, Event, EventSink, Registration};
 use tower_oauth::types::{Subject, Timestamp};
+use tower_oauth::{Approval, Decision, Interaction, PendingRequest, SignedIn};
 
 use crate::support::{Answer, Harness, NOW, alice, authorization_request, changed};
 
@@ -220,7 +221,7 @@ async fn s13_prompt_none_shows_nothing_and_gives_nothing_that_was_not_given_befo
     );
 }
 
-// req: oidc-core-3.1.2.1-10, oidc-core-3.1.2.1-12
+// req: oidc-core-3.1.2.1-10, oidc-core-3.1.2.1-13
 #[tokio::test]
 async fn oidc_core_3_1_2_1_none_stands_alone_and_what_is_not_known_is_ignored() {
     let server = Harness::new().await;
@@ -352,4 +353,80 @@ async fn a_time_to_read_the_page_is_no_time_since_the_sign_in_that_was_asked_for
     server.clock.advance(Duration::from_secs(300));
     let answer = press(&server, &page, &who, "allow").await;
     assert!(answer.parameter("code").is_some());
+}
+
+/// Hears of refusals.
+#[derive(Clone, Default)]
+struct Refusals(Arc<Mutex<Vec<String>>>);
+
+impl EventSink for Refusals {
+    fn event(&self, event: &Event<'_>) {
+        if let Event::RequestRefused {
+            error, client_id, ..
+        } = event
+        {
+            let client = client_id.map_or("nobody", |id| id.as_str());
+            self.0.lock().unwrap().push(format!("{error} {client}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_for_its_sign_in_is_told_once() {
+    let refusals = Refusals::default();
+    let heard = refusals.clone();
+    let server = host(|builder| builder.events(heard)).await;
+    let who = since(&server, 5, "pwd");
+    let silent = authorization_request("app", "&prompt=none");
+    get(&server, &silent, &[]).await;
+    get(&server, &silent, &who).await;
+    let strong = authorization_request("app", "&acr_values=mfa");
+    let path = resumed(&server, &get(&server, &strong, &who).await);
+    get(&server, &path, &who).await;
+    let expected = [
+        "login_required app",
+        "consent_required app",
+        "unmet_authentication_requirements app",
+    ];
+    assert_eq!(*refusals.0.lock().unwrap(), expected);
+}
+
+/// A host that would rather show something.
+struct Shows(fn() -> Decision);
+
+impl Interaction for Shows {
+    async fn decide(&self, _: &PendingRequest, _: &Parts) -> Decision {
+        (self.0)()
+    }
+}
+
+#[tokio::test]
+async fn oidc_core_3_1_2_6_a_page_of_the_host_is_not_shown_either() {
+    let respond: fn() -> Decision = || Decision::Respond(http::Response::new("page".into()));
+    for (decide, error) in [
+        (respond, "interaction_required"),
+        (|| Decision::Forward, "interaction_required"),
+        (|| Decision::Login, "login_required"),
+        (|| Decision::Deny, "access_denied"),
+    ] {
+        let server = Harness::with(|builder| builder.interaction("/login", Shows(decide))).await;
+        let silent = authorization_request("app", "&prompt=none");
+        server
+            .get(&silent, Some("alice"))
+            .await
+            .redirected_error(error);
+    }
+    // What the host approves by itself is approved, if the sign-in is what was asked for.
+    let approve: fn() -> Decision = || Decision::Approve(Approval::new(alice()));
+    let server = Harness::with(|builder| builder.interaction("/login", Shows(approve))).await;
+    let silent = |more: &str| authorization_request("app", &format!("&prompt=none{more}"));
+    assert!(
+        server
+            .get(&silent(""), None)
+            .await
+            .parameter("code")
+            .is_some()
+    );
+    let old = server.get(&silent("&max_age=1"), None).await;
+    old.redirected_error("login_required");
 }
