@@ -406,3 +406,28 @@ async fn a_page_of_the_host_has_a_path_and_somebody_who_signs_in() {
     assert!(again.parameter("code").is_some());
     let _: Client = server.oauth.clients().list().await.unwrap().remove(0);
 }
+
+#[tokio::test]
+async fn s13_of_answers_that_come_at_once_one_counts_and_the_others_are_told() {
+    let server = spa(|builder| builder).await;
+    let (_, view) = asked(&server, &changed(&[])).await;
+    let press = |decision| post(&server, &ALICE, said(&view, decision));
+    let answers = tokio::join!(press("allow"), press("deny"), press("allow"), press("deny"));
+    let answers = [answers.0, answers.1, answers.2, answers.3];
+    let (counts, told): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
+    assert_eq!(counts.len(), 1);
+    for answer in told {
+        answer.error(409, "already_decided");
+    }
+}
+
+// req: oidc-core-3.1.2.1-6
+#[tokio::test]
+async fn oidc_core_3_1_2_1_no_page_of_the_hosts_is_shown_where_none_is_wanted() {
+    let server = spa(|builder| builder).await;
+    let silent = authorization_request("app", "&prompt=none");
+    let told = server.get(&silent, Some("alice")).await;
+    told.redirected_error("consent_required");
+    let told = server.get(&silent, None).await;
+    told.redirected_error("login_required");
+}
