@@ -23,17 +23,16 @@ pub(crate) fn parse(
         Ok(text.split(' ').filter(|word| !word.is_empty()).collect())
     };
     let fits = |text: &&str| text.len() <= LONGEST && !text.chars().any(char::is_control);
-    let prompt = words("prompt")?;
-    if prompt.len() > 1 && prompt.contains(&Prompt::None.as_str()) {
+    let asked = words("prompt")?;
+    if asked.len() > 1 && asked.contains(&Prompt::None.as_str()) {
         // OpenID Connect Core 1.0 §3.1.2.1: "an error is returned"
         return Err(OAuthError::invalid_request(
             "prompt none cannot stand with another value",
         ));
     }
     // Values that are not known are ignored, as §3.1.2.1 leaves open.
-    let prompt = Prompt::ALL.into_iter();
-    let asked = words("prompt")?;
-    let prompt: Vec<_> = prompt
+    let known = Prompt::ALL.into_iter();
+    let prompt: Vec<_> = known
         .filter(|known| asked.contains(&known.as_str()))
         .collect();
     let max_age = form.one("max_age")?.map(seconds).transpose()?;

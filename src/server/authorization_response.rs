@@ -8,10 +8,13 @@ use super::pages::{self, Leaving, Message};
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::types::{Client, IssuerUrl, RedirectUri, RegisteredBy, Secret};
 
-/// In the extensions of an answer of ours, until it leaves: what it says, for whoever wants it as JSON.
+/// In the extensions of an answer of ours, until it leaves: that it sends the browser on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SentOn;
+
+/// As [`SentOn`]: what a page says, for whoever wants it as JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Said {
-    SentOn,
     Gone,
     Decided,
     Forged,
@@ -20,73 +23,42 @@ pub(crate) enum Said {
 }
 
 impl Said {
-    /// The title of its page, and what stands below it.
-    fn words(self) -> (&'static str, &'static str) {
+    pub(crate) const fn text(self) -> &'static str {
         match self {
-            Self::SentOn => ("", ""),
-            Self::Gone => ("This does not work", GONE.description),
-            Self::Decided => (
-                "Already answered",
-                "This request was answered before, and an answer is final. You can close this page.",
-            ),
-            Self::Forged => (
-                "Not accepted",
-                "The answer did not come from the page that asked you. Go back to the application and start again.",
-            ),
-            Self::Connected => (
-                "Device connected",
-                "You can close this page and go back to your device.",
-            ),
-            Self::Denied => (
-                "Request denied",
-                "Nothing was given to the device. You can close this page.",
-            ),
-        }
-    }
-
-    pub(crate) fn text(self) -> &'static str {
-        self.words().1
-    }
-
-    /// What a program tells it by.
-    pub(crate) const fn code(self) -> &'static str {
-        match self {
-            Self::Gone => "unknown_interaction",
-            Self::Decided => "already_decided",
-            Self::Forged => "forged",
-            Self::SentOn | Self::Connected | Self::Denied => "",
-        }
-    }
-
-    pub(crate) const fn json_status(self) -> StatusCode {
-        match self {
-            Self::Gone => StatusCode::NOT_FOUND,
-            Self::Decided => StatusCode::CONFLICT,
-            Self::Forged => StatusCode::FORBIDDEN,
-            Self::SentOn | Self::Connected | Self::Denied => StatusCode::OK,
-        }
-    }
-
-    const fn page_status(self) -> StatusCode {
-        match self {
-            Self::Gone | Self::Decided => StatusCode::BAD_REQUEST,
-            Self::SentOn | Self::Forged | Self::Connected | Self::Denied => self.json_status(),
+            Self::Gone => GONE,
+            Self::Decided => {
+                "This request was answered before, and an answer is final. You can close this page."
+            }
+            Self::Forged => {
+                "The answer did not come from the page that asked you. Go back to the application and start again."
+            }
+            Self::Connected => "You can close this page and go back to your device.",
+            Self::Denied => "Nothing was given to the device. You can close this page.",
         }
     }
 
     /// Its page.
     pub(crate) fn page(self) -> Response<Bytes> {
-        let (title, text) = self.words();
-        let mut response = page(self.page_status(), title, text);
+        let (status, title) = match self {
+            Self::Gone => (StatusCode::BAD_REQUEST, "This does not work"),
+            Self::Decided => (StatusCode::BAD_REQUEST, "Already answered"),
+            Self::Forged => (StatusCode::FORBIDDEN, "Not accepted"),
+            Self::Connected => (StatusCode::OK, "Device connected"),
+            Self::Denied => (StatusCode::OK, "Request denied"),
+        };
+        let mut response = page(status, title, self.text());
         response.extensions_mut().insert(self);
         response
     }
 }
 
+const GONE: &str =
+    "This request has expired or is not known. Go back to the application and start again";
+
 /// A request that is not there, or no longer: strangers are not told which.
-pub(crate) const GONE: OAuthError = OAuthError::invalid_request(
-    "This request has expired or is not known. Go back to the application and start again",
-);
+pub(crate) const fn gone() -> OAuthError {
+    OAuthError::invalid_request(GONE)
+}
 
 /// Sends the browser on by GET (RFC 9700 §4.12: 303, never 307).
 pub(crate) fn see_other(location: &str) -> Response<Bytes> {
@@ -97,7 +69,7 @@ pub(crate) fn see_other(location: &str) -> Response<Bytes> {
     };
     location.set_sensitive(true); // a code may stand in it: layers of the host that log headers do not show it
     let mut response = Response::new(Bytes::new());
-    response.extensions_mut().insert(Said::SentOn);
+    response.extensions_mut().insert(SentOn);
     *response.status_mut() = StatusCode::SEE_OTHER;
     let headers = response.headers_mut();
     headers.insert(LOCATION, location);
@@ -200,7 +172,7 @@ pub(crate) fn page_forged() -> Response<Bytes> {
 /// What has expired is told as any error.
 pub(crate) fn page_gone() -> Response<Bytes> {
     let mut response = Said::Gone.page();
-    response.extensions_mut().insert(GONE.refused());
+    response.extensions_mut().insert(gone().refused());
     response
 }
 

@@ -1,7 +1,7 @@
 //! The authorization endpoint (RFC 6749 §3.1, §4.1.1; RFC 7636 §4.3; RFC 8707 §2.1).
 //!
-//! A new request is checked, put into the store under an opaque id, and decided by the host. Whatever the browser brings later is
-//! that id alone, and a form's answer.
+//! A new request is checked, with how it asks its owner to sign in (OpenID Connect Core 1.0 §3.1.2.1, RFC 9470 §4), put into the store
+//! under an opaque id, and decided by the host. Whatever the browser brings later is that id alone, and an answer by form or JSON.
 
 use std::sync::Arc;
 

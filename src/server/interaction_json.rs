@@ -9,14 +9,17 @@ use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::approve::{ask_host, go_on};
-use super::authorization_response::{Said, page_decided, page_error, page_forged, page_gone};
+use super::authorization_response::{
+    Said, SentOn, page_decided, page_error, page_forged, page_gone,
+};
 use super::consent::{is_own, value_for};
 use super::interaction::{Decision, PendingRequest};
 use super::waiting::Waiting;
 use super::{Answer, Endpoint, Inner, sign_in};
-use crate::protocol::error::{OAuthError, Refused, json};
+use crate::protocol::error::{self, OAuthError, Refused};
 use crate::protocol::form::Form;
 use crate::types::{Client, Prompt, RegisteredBy, Secret};
 
@@ -130,7 +133,7 @@ async fn try_view(
         Decision::Respond(_) | Decision::Forward => Next::Host,
     };
     let pending = waiting.pending(server);
-    Ok(json(StatusCode::OK, &View::new(server, &pending, next)).into())
+    Ok(error::json(StatusCode::OK, &View::new(server, &pending, next)).into())
 }
 
 #[derive(Serialize)]
@@ -276,39 +279,40 @@ fn as_json(answer: Answer) -> Answer {
     let Answer::Respond(mut response) = answer else {
         return answer;
     };
-    let said = response.extensions_mut().remove::<Said>();
+    let (sent_on, said) = (
+        response.extensions_mut().remove::<SentOn>(),
+        response.extensions_mut().remove::<Said>(),
+    );
     let refused = response.extensions().get::<Refused>();
-    let location = || {
-        let location = response.headers().get(LOCATION)?;
-        location.to_str().ok()
-    };
-    let body = match (said, refused) {
-        (Some(Said::SentOn), _) => serde_json::json!({ "redirect_to": location() }),
-        (Some(Said::Connected), _) => serde_json::json!({ "status": "device_connected" }),
-        (Some(Said::Denied), _) => serde_json::json!({ "status": "denied" }),
-        (Some(said @ (Said::Gone | Said::Decided | Said::Forged)), _) => {
-            serde_json::json!({ "error": said.code(), "error_description": said.text() })
+    let error = |error: &str, text: &str| json!({ "error": error, "error_description": text });
+    let (status, body) = match (sent_on, said, refused) {
+        (Some(SentOn), ..) => (
+            StatusCode::OK,
+            json!({ "redirect_to": location(&response) }),
+        ),
+        (_, Some(Said::Connected), _) => (StatusCode::OK, json!({ "status": "device_connected" })),
+        (_, Some(Said::Denied), _) => (StatusCode::OK, json!({ "status": "denied" })),
+        (_, Some(said @ Said::Gone), _) => {
+            let code = "unknown_interaction";
+            (StatusCode::NOT_FOUND, error(code, said.text()))
         }
-        (None, Some(refused)) => {
-            serde_json::json!({ "error": refused.error, "error_description": refused.description })
+        (_, Some(said @ Said::Decided), _) => {
+            (StatusCode::CONFLICT, error("already_decided", said.text()))
         }
-        (None, None) => return response.into(),
+        (_, Some(said @ Said::Forged), _) => (StatusCode::FORBIDDEN, error("forged", said.text())),
+        (.., Some(refused)) => (response.status(), error(refused.error, refused.description)),
+        (None, None, None) => return response.into(),
     };
-    let status = said.map_or(response.status(), Said::json_status);
-    retold(&response, status, &body).into()
-}
-
-fn retold(
-    response: &Response<Bytes>,
-    status: StatusCode,
-    body: &serde_json::Value,
-) -> Response<Bytes> {
-    let mut told = json(status, body);
-    *told.extensions_mut() = response.extensions().clone();
+    let mut told = error::json(status, &body);
     for name in [RETRY_AFTER, ALLOW] {
-        if let Some(value) = response.headers().get(&name) {
-            told.headers_mut().insert(name, value.clone());
+        if let Some(value) = response.headers_mut().remove(&name) {
+            told.headers_mut().insert(name, value);
         }
     }
-    told
+    *told.extensions_mut() = std::mem::take(response.extensions_mut());
+    told.into()
+}
+
+fn location(response: &Response<Bytes>) -> Option<&str> {
+    response.headers().get(LOCATION)?.to_str().ok()
 }

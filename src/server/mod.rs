@@ -2,8 +2,8 @@
 //!
 //! Implemented: metadata (RFC 8414), authorization code with PKCE (RFC 6749, RFC 7636, RFC 9207), refresh tokens with rotation, client
 //! credentials, the device grant (RFC 8628), introspection (RFC 7662), revocation (RFC 7009), registration (RFC 7591), resource
-//! indicators (RFC 8707), JWT access tokens and their keys (RFC 9068, RFC 7517). Left out: the implicit and password grants, for good
-//! (RFC 9700).
+//! indicators (RFC 8707), JWT access tokens and their keys (RFC 9068, RFC 7517), step-up (RFC 9470 §4 to §6). Left out: the implicit
+//! and password grants, for good (RFC 9700).
 
 use std::collections::HashMap;
 use std::fmt;

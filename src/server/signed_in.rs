@@ -38,7 +38,8 @@ impl SignedIn {
 
     /// When they have last proven who they are: entered a password, say, and not when they last came by (OpenID Connect Core 1.0 §2).
     ///
-    /// Without it a request that asks for a recent sign-in is sent to the login once, whoever is signed in.
+    /// Without it a request that asks for a recent sign-in is sent to the login once, whoever is signed in, and what comes back is believed:
+    /// say it if it has to be certain that somebody has signed in anew.
     #[must_use]
     pub fn auth_time(mut self, auth_time: Timestamp) -> Self {
         self.authentication.auth_time = Some(auth_time);
