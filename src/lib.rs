@@ -183,7 +183,7 @@ pub use resource::{AccessToken, Issuer, ResourceServer};
 #[cfg(feature = "server")]
 pub use server::{
     Approval, AuthorizationServer, Decision, Interaction, Issuance, PendingRequest, Policy,
-    Registration, Verdict,
+    Registration, SignedIn, Verdict,
 };
 #[cfg(feature = "server")]
 pub use store::MemoryStore;

@@ -123,7 +123,7 @@ fn a_warm_check_allocates_nothing_but_the_entry_in_the_extensions() {
 fn oauth() -> AuthorizationServer {
     AuthorizationServer::builder("https://as0.example")
         .resource("https://api.example", ["a", "b"])
-        .login("/login", |_| None)
+        .login("/login", |_| None::<Subject>)
         .clock(ManualClock::new(Timestamp::from_secs(1000)))
         .build()
         .unwrap()

@@ -101,6 +101,7 @@ mod tests {
                 scope: Scope::empty(),
                 resources: vec![],
                 client_epoch: 0,
+                authentication: crate::types::Authentication::default(),
                 subject_epoch: 0,
             },
             expires_at: Timestamp::from_secs(NOW.as_secs() + 1),

@@ -27,6 +27,7 @@ impl ClientGrant {
         }
         let (scope, audience) = catalog.resolve(&self.asked, client)?;
         Ok(Issue {
+            authentication: crate::types::Authentication::default(),
             subject: None,
             scope,
             audience,

@@ -129,6 +129,7 @@ mod tests {
             scope: Scope::empty(),
             resources: vec![],
             client_epoch: 0,
+            authentication: crate::types::Authentication::default(),
             subject_epoch: 0,
         }
     }

@@ -5,6 +5,7 @@ mod catalog;
 mod client_credentials;
 mod device_code;
 mod refresh_token;
+pub(crate) mod step_up;
 
 pub(crate) use authorization_code::{CodeGrant, Redemption, redeem};
 pub(crate) use catalog::{Asked, Catalog, Resource};
@@ -12,9 +13,11 @@ pub(crate) use client_credentials::ClientGrant;
 pub(crate) use device_code::{DeviceGrant, Poll, poll};
 pub(crate) use refresh_token::{Presented, RefreshGrant, RefreshToken, present, rotate};
 
+pub(crate) use step_up::{SignIn, judge};
+
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
-use crate::types::{GrantType, ResourceUri, Scope, Subject};
+use crate::types::{Authentication, GrantType, ResourceUri, Scope, Subject};
 
 /// A token request (RFC 6749 §4, §6; RFC 8628 §3.4), parsed once.
 #[derive(Debug)]
@@ -59,4 +62,6 @@ pub(crate) struct Issue {
     pub(crate) subject: Option<Subject>,
     pub(crate) scope: Scope,
     pub(crate) audience: Vec<ResourceUri>,
+    /// How the owner had signed in.
+    pub(crate) authentication: Authentication,
 }

@@ -1,4 +1,4 @@
-//! Error answers (RFC 6749 §4.1.2.1, §5.2; RFC 7591 §3.2.2; RFC 8628 §3.5; RFC 8707 §2).
+//! Error answers (RFC 6749 §4.1.2.1, §5.2; RFC 7591 §3.2.2; RFC 8628 §3.5; RFC 8707 §2; RFC 9470 §5; OpenID Connect Core 1.0 §3.1.2.6).
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -33,6 +33,10 @@ pub(crate) enum ErrorCode {
     InvalidClientMetadata,
     InvalidSoftwareStatement,
     UnapprovedSoftwareStatement,
+    LoginRequired,
+    ConsentRequired,
+    InteractionRequired,
+    UnmetAuthenticationRequirements,
     InvalidToken,
     /// No token was sent: a challenge without an error code (RFC 6750 §3.1).
     MissingToken,
@@ -59,6 +63,10 @@ impl ErrorCode {
             Self::InvalidClientMetadata => "invalid_client_metadata",
             Self::InvalidSoftwareStatement => "invalid_software_statement",
             Self::UnapprovedSoftwareStatement => "unapproved_software_statement",
+            Self::LoginRequired => "login_required",
+            Self::ConsentRequired => "consent_required",
+            Self::InteractionRequired => "interaction_required",
+            Self::UnmetAuthenticationRequirements => "unmet_authentication_requirements",
             Self::InvalidToken | Self::MissingToken => "invalid_token",
         }
     }
@@ -283,11 +291,13 @@ mod tests {
     // req: 6749-8.5-1, err-6749-5873
     #[test]
     fn rfc6749_8_5_every_code_fits_the_grammar_and_is_one_of_the_standards() {
-        // RFC 6749 §4.1.2.1, §5.2 and §11.4.1, RFC 6750 §3.1, RFC 7591 §3.2.2, RFC 8628 §3.5, RFC 8707 §2.
+        // RFC 6749 §4.1.2.1, §5.2 and §11.4.1, RFC 6750 §3.1, RFC 7591 §3.2.2, RFC 8628 §3.5, RFC 8707 §2, RFC 9470 §5;
+        // OpenID Connect Core 1.0 §3.1.2.6.
         let known = "invalid_request unauthorized_client access_denied unsupported_response_type invalid_scope server_error \
             temporarily_unavailable invalid_client invalid_grant unsupported_grant_type invalid_token insufficient_scope \
             unsupported_token_type invalid_redirect_uri invalid_client_metadata invalid_software_statement \
-            unapproved_software_statement authorization_pending slow_down expired_token invalid_target";
+            unapproved_software_statement authorization_pending slow_down expired_token invalid_target \
+            login_required consent_required interaction_required unmet_authentication_requirements";
         let known: Vec<_> = known.split_whitespace().collect();
         assert!(codes().len() >= 19, "{:?}", codes());
         for code in codes() {

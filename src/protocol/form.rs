@@ -59,6 +59,17 @@ impl<'a> Form<'a> {
         Ok(Self(pairs))
     }
 
+    /// What came in another form.
+    pub(crate) fn of(pairs: impl Iterator<Item = (&'static str, String)>) -> Form<'static> {
+        let pair = |(name, value)| (Cow::Borrowed(name), Cow::Owned(value));
+        Form(pairs.map(pair).collect())
+    }
+
+    /// Whether a parameter stands there, even empty.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.0.iter().any(|pair| pair.0 == name)
+    }
+
     /// The one value of a parameter; none if it is absent or empty; an error if it stands there twice, even once empty.
     pub(crate) fn one(&self, name: &str) -> Result<Option<&str>, OAuthError> {
         let mut values = self

@@ -36,6 +36,10 @@ pub(crate) struct ServerMetadata<'a> {
     pub(crate) introspection_endpoint_auth_methods_supported: &'static [&'static str],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(crate) code_challenge_methods_supported: &'static [&'static str],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) prompt_values_supported: Vec<&'static str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) acr_values_supported: &'a [String],
     pub(crate) authorization_response_iss_parameter_supported: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) protected_resources: Vec<&'a str>,

@@ -1,22 +1,20 @@
 //! From a waiting request to its end: what the host decides, and what the owner answers.
 
 use bytes::Bytes;
-use http::header::ORIGIN;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 
 use super::authorization_response::{
-    Address, DENIED, page, page_decided, page_error, page_forged, see_other,
+    Address, DENIED, Said, page_decided, page_error, page_gone, see_other,
 };
-use super::consent::{ask, csrf, keep_consent};
-use super::interaction::{Approval, Decision};
+use super::consent::{ask, keep_consent};
+use super::consent_answer::answered;
+use super::interaction::{Approval, Decision, NotPending};
 use super::issue::is_client;
 use super::waiting::Waiting;
-use super::{Answer, AuthorizationServer, Event, Inner};
+use super::{Answer, AuthorizationServer, Event, Inner, PendingRequest, sign_in};
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
-use crate::types::record::{
-    Approved, Code, CodeState, Device, DeviceState, Flow, InteractionState,
-};
+use crate::types::record::{Approved, Code, CodeState, Device, DeviceState, Flow};
 use crate::types::{Body, Digest, Secret};
 
 /// On whose word a request is settled.
@@ -29,14 +27,33 @@ pub(crate) enum By {
 }
 
 impl AuthorizationServer {
+    /// The request that waits under this id, for any handler of the host: a login page that says to what people sign in, and fills in
+    /// [`login_hint`](PendingRequest::login_hint). The id comes in the query of the login path as `interaction`.
+    ///
+    /// # Errors
+    /// [`NotPending::Gone`] if there is no such request, or no longer; [`NotPending::Decided`] if it was answered;
+    /// [`NotPending::Unavailable`] if the store failed, which is in the log.
+    pub async fn pending(&self, interaction: &str) -> Result<PendingRequest, NotPending> {
+        match Waiting::find(&self.0, Secret::new(interaction)).await {
+            Ok(None) => Err(NotPending::Gone),
+            Ok(Some(waiting)) if waiting.is_decided() => Err(NotPending::Decided),
+            Ok(Some(waiting)) => Ok(waiting.pending(&self.0)),
+            Err(error) => {
+                error.log();
+                Err(NotPending::Unavailable)
+            }
+        }
+    }
+
     /// Goes on with a waiting request from any handler of the host: `interaction` is [`PendingRequest::id`](super::PendingRequest::id), and the answer is what
     /// the browser is to be sent. A request that is unknown, expired or decided already gets a page that says so.
     pub async fn resume(&self, interaction: &str, decision: Decision) -> Response<Body> {
         let answering = async {
-            match Waiting::load(&self.0, Secret::new(interaction)).await {
-                Ok(waiting) if waiting.is_decided() => page_decided().into(),
+            match Waiting::find(&self.0, Secret::new(interaction)).await {
+                Ok(None) => page_gone().into(),
+                Ok(Some(waiting)) if waiting.is_decided() => page_decided().into(),
                 // A handler has no inner service to forward to: the browser is sent to the page that does.
-                Ok(waiting) => settle(&self.0, waiting, decision, By::Owner).await,
+                Ok(Some(waiting)) => settle(&self.0, waiting, decision, By::Owner).await,
                 Err(error) => page_error(&error).into(),
             }
         };
@@ -58,8 +75,9 @@ pub(crate) async fn go_on(
     request: &Request<Bytes>,
     form: &Form<'_>,
 ) -> Answer {
-    let waiting = match Waiting::load(server, id).await {
-        Ok(waiting) => waiting,
+    let waiting = match Waiting::find(server, id).await {
+        Ok(Some(waiting)) => waiting,
+        Ok(None) => return page_gone().into(),
         Err(error) => return page_error(&error).into(),
     };
     if waiting.is_decided() {
@@ -80,7 +98,11 @@ pub(crate) async fn decide(server: &Inner, waiting: Waiting, request: &Request<B
     settle(server, waiting, decision, By::Host { can_forward }).await
 }
 
-async fn ask_host(server: &Inner, waiting: &Waiting, request: &Request<Bytes>) -> Decision {
+pub(crate) async fn ask_host(
+    server: &Inner,
+    waiting: &Waiting,
+    request: &Request<Bytes>,
+) -> Decision {
     let Some(interaction) = &server.config.interaction else {
         return Decision::Deny;
     };
@@ -99,64 +121,29 @@ pub(crate) fn request_parts(request: &Request<Bytes>) -> Request<()> {
     parts
 }
 
-/// The form of the consent page: the person who is signed in now must be the one who was asked, and the answer must come from the
-/// page that asked them.
-async fn answered(
-    server: &Inner,
-    waiting: Waiting,
-    request: &Request<Bytes>,
-    form: &Form<'_>,
-) -> Result<Answer, OAuthError> {
-    let yes = match form.one("decision")? {
-        Some("allow") => true,
-        Some("deny") => false,
-        _ => {
-            return Err(OAuthError::invalid_request(
-                "The form was not sent by its buttons",
-            ));
-        }
-    };
-    let InteractionState::Asked { subject, nonce } = &waiting.read.record.state else {
-        return Ok(page_forged().into());
-    };
-    let posted = form
-        .one("csrf")?
-        .and_then(|text| Digest::try_from(text.to_owned()).ok());
-    if posted != Some(csrf(&waiting.id, nonce)) || !is_same_origin(server, request.headers()) {
-        return Ok(page_forged().into());
-    }
-    Ok(match ask_host(server, &waiting, request).await {
-        Decision::Ask(now) if now == *subject && yes => {
-            approve(server, waiting, Approval::new(now), true).await
-        }
-        Decision::Ask(now) if now == *subject => deny(server, waiting, By::Owner).await,
-        Decision::Ask(_) => page_forged().into(),
-        // Whatever the host has come to think meanwhile: who pressed Deny has denied.
-        Decision::Approve(_) if !yes => deny(server, waiting, By::Owner).await,
-        decision => settle(server, waiting, decision, By::Owner).await,
-    })
-}
-
 /// Does what was decided.
-pub(crate) async fn settle(server: &Inner, waiting: Waiting, decision: Decision, by: By) -> Answer {
+pub(crate) async fn settle(
+    server: &Inner,
+    mut waiting: Waiting,
+    decision: Decision,
+    by: By,
+) -> Answer {
+    let decision = match sign_in::hold(server, &mut waiting, decision).await {
+        Ok(decision) => decision,
+        Err(answer) => return answer,
+    };
     match decision {
         Decision::Ask(_) | Decision::Approve(_) | Decision::Deny if waiting.is_refused() => {
             refused(server, waiting).await
         }
         Decision::Login => match &server.config.login_path {
-            Some(path) => {
-                let query = url::form_urlencoded::Serializer::new(String::new())
-                    .append_pair("interaction", waiting.id.expose())
-                    .finish();
-                let joint = if path.contains('?') { '&' } else { '?' };
-                see_other(&format!("{path}{joint}{query}")).into()
-            }
+            Some(path) => see_other(&Inner::with_interaction(path, waiting.id.expose())).into(),
             None => waiting.refuse(
                 server,
                 &OAuthError::new(ErrorCode::ServerError, "There is no login"),
             ),
         },
-        Decision::Ask(subject) => ask(server, waiting, subject).await,
+        Decision::Ask(signed_in) => ask(server, waiting, signed_in).await,
         Decision::Approve(approval) => approve(server, waiting, approval, false).await,
         Decision::Deny => deny(server, waiting, by).await,
         Decision::Respond(response) => response.map(Body::into_bytes).into(),
@@ -194,19 +181,19 @@ pub(crate) async fn approve(
     approval: Approval,
     by_page: bool,
 ) -> Answer {
-    let asked = &waiting.read.record;
+    let (asked, signed_in) = (&waiting.read.record, approval.signed_in);
     let epoch = server
         .records
-        .subject_epoch(&approval.subject, server.now())
+        .subject_epoch(&signed_in.subject, server.now())
         .await;
     let subject_epoch = match epoch {
         Ok(epoch) => epoch,
         Err(error) => return waiting.refuse(server, &OAuthError::unavailable(error)),
     };
-    match is_client(server, &approval.subject).await {
+    match is_client(server, &signed_in.subject).await {
         Ok(false) => {}
         Ok(true) => {
-            tracing::error!(client_id = %approval.subject, "a person has the name of a client: their tokens would be taken for each other");
+            tracing::error!(client_id = %signed_in.subject, "a person has the name of a client: their tokens would be taken for each other");
             let text = "The server cannot name this person";
             return waiting.refuse(server, &OAuthError::new(ErrorCode::ServerError, text));
         }
@@ -222,21 +209,18 @@ pub(crate) async fn approve(
     }
     let approved = Approved {
         scope,
-        subject: approval.subject,
+        subject: signed_in.subject,
         resources: asked.resources.clone(),
         client_epoch: waiting.client.epoch,
         subject_epoch,
+        authentication: signed_in.authentication,
     };
     match asked.flow.clone() {
         Flow::Code { .. } => approve_code(server, waiting, approved, by_page).await,
         Flow::Refused { .. } => refused(server, waiting).await,
         Flow::Device { device, .. } => {
-            let done = (
-                "Device connected",
-                "You can close this page and go back to your device.",
-            );
             let state = DeviceState::Approved { approved };
-            end_device(server, (waiting, device), state, done)
+            end_device(server, (waiting, device), state, Said::Connected)
                 .await
                 .into()
         }
@@ -299,13 +283,9 @@ async fn approve_code(
     .into()
 }
 
-async fn deny(server: &Inner, mut waiting: Waiting, by: By) -> Answer {
+pub(crate) async fn deny(server: &Inner, mut waiting: Waiting, by: By) -> Answer {
     if let Flow::Device { device, .. } = waiting.read.record.flow {
-        let done = (
-            "Request denied",
-            "Nothing was given to the device. You can close this page.",
-        );
-        return end_device(server, (waiting, device), DeviceState::Denied, done)
+        return end_device(server, (waiting, device), DeviceState::Denied, Said::Denied)
             .await
             .into();
     }
@@ -329,7 +309,7 @@ async fn end_device(
     server: &Inner,
     (mut waiting, device): (Waiting, Digest),
     state: DeviceState,
-    done: (&str, &str),
+    done: Said,
 ) -> Response<Bytes> {
     let decided = match decide_device(server, device, &state).await {
         Ok(decided) => decided,
@@ -352,11 +332,7 @@ async fn end_device(
     if let Err(error) = waiting.close(server).await {
         error.log();
     }
-    if decided {
-        page(StatusCode::OK, done.0, done.1)
-    } else {
-        page_decided()
-    }
+    if decided { done.page() } else { page_decided() }
 }
 
 async fn keep_code(server: &Inner, record: Code) -> Result<Secret, OAuthError> {
@@ -385,14 +361,4 @@ async fn decide_device(
         .change(device, now, decide)
         .await
         .map_err(OAuthError::unavailable)
-}
-
-/// Whether a browser says that a form comes from a page of ours. What says nothing at all is no browser of these years.
-pub(crate) fn is_same_origin(server: &Inner, headers: &HeaderMap) -> bool {
-    match headers.get("sec-fetch-site") {
-        Some(site) => site == "same-origin",
-        None => headers
-            .get(ORIGIN)
-            .is_some_and(|origin| origin == server.config.issuer.origin()),
-    }
 }

@@ -8,6 +8,58 @@ use super::pages::{self, Leaving, Message};
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::types::{Client, IssuerUrl, RedirectUri, RegisteredBy, Secret};
 
+/// In the extensions of an answer of ours, until it leaves: that it sends the browser on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SentOn;
+
+/// As [`SentOn`]: what a page says, for whoever wants it as JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Said {
+    Gone,
+    Decided,
+    Forged,
+    Connected,
+    Denied,
+}
+
+impl Said {
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Gone => GONE,
+            Self::Decided => {
+                "This request was answered before, and an answer is final. You can close this page."
+            }
+            Self::Forged => {
+                "The answer did not come from the page that asked you. Go back to the application and start again."
+            }
+            Self::Connected => "You can close this page and go back to your device.",
+            Self::Denied => "Nothing was given to the device. You can close this page.",
+        }
+    }
+
+    /// Its page.
+    pub(crate) fn page(self) -> Response<Bytes> {
+        let (status, title) = match self {
+            Self::Gone => (StatusCode::BAD_REQUEST, "This does not work"),
+            Self::Decided => (StatusCode::BAD_REQUEST, "Already answered"),
+            Self::Forged => (StatusCode::FORBIDDEN, "Not accepted"),
+            Self::Connected => (StatusCode::OK, "Device connected"),
+            Self::Denied => (StatusCode::OK, "Request denied"),
+        };
+        let mut response = page(status, title, self.text());
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+const GONE: &str =
+    "This request has expired or is not known. Go back to the application and start again";
+
+/// A request that is not there, or no longer: strangers are not told which.
+pub(crate) const fn gone() -> OAuthError {
+    OAuthError::invalid_request(GONE)
+}
+
 /// Sends the browser on by GET (RFC 9700 §4.12: 303, never 307).
 pub(crate) fn see_other(location: &str) -> Response<Bytes> {
     let Ok(mut location) = HeaderValue::from_str(location) else {
@@ -17,6 +69,7 @@ pub(crate) fn see_other(location: &str) -> Response<Bytes> {
     };
     location.set_sensitive(true); // a code may stand in it: layers of the host that log headers do not show it
     let mut response = Response::new(Bytes::new());
+    response.extensions_mut().insert(SentOn);
     *response.status_mut() = StatusCode::SEE_OTHER;
     let headers = response.headers_mut();
     headers.insert(LOCATION, location);
@@ -109,16 +162,18 @@ pub(crate) fn page_error(error: &OAuthError) -> Response<Bytes> {
 }
 
 pub(crate) fn page_decided() -> Response<Bytes> {
-    page(
-        StatusCode::BAD_REQUEST,
-        "Already answered",
-        "This request was answered before, and an answer is final. You can close this page.",
-    )
+    Said::Decided.page()
 }
 
 pub(crate) fn page_forged() -> Response<Bytes> {
-    let text = "The answer did not come from the page that asked you. Go back to the application and start again.";
-    page(StatusCode::FORBIDDEN, "Not accepted", text)
+    Said::Forged.page()
+}
+
+/// What has expired is told as any error.
+pub(crate) fn page_gone() -> Response<Bytes> {
+    let mut response = Said::Gone.page();
+    response.extensions_mut().insert(gone().refused());
+    response
 }
 
 pub(crate) fn page(status: StatusCode, title: &str, text: &str) -> Response<Bytes> {

@@ -1,7 +1,7 @@
 //! The authorization endpoint (RFC 6749 §3.1, §4.1.1; RFC 7636 §4.3; RFC 8707 §2.1).
 //!
-//! A new request is checked, put into the store under an opaque id, and decided by the host. Whatever the browser brings later is
-//! that id alone, and a form's answer.
+//! A new request is checked, with how it asks its owner to sign in (OpenID Connect Core 1.0 §3.1.2.1, RFC 9470 §4), put into the store
+//! under an opaque id, and decided by the host. Whatever the browser brings later is that id alone, and an answer by form or JSON.
 
 use std::sync::Arc;
 
@@ -12,20 +12,23 @@ use super::approve;
 use super::authorization_response::{Address, page_error};
 use super::throttle::Attempt;
 use super::waiting::Waiting;
-use super::{Answer, Inner, seen};
-use crate::grant::Asked;
+use super::{Answer, Inner, interaction_json, seen};
+use crate::grant::{Asked, step_up};
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
 use crate::types::record::{Flow, Interaction, InteractionState};
 use crate::types::{
-    Client, ClientId, CodeChallenge, GrantType, RedirectUri, RegisteredBy, ResourceUri, Scope,
-    Secret,
+    AuthenticationRequest, Client, ClientId, CodeChallenge, GrantType, RedirectUri, RegisteredBy,
+    ResourceUri, Scope, Secret,
 };
 
 /// The longest `state` that is carried; longer ones are refused, never cut.
 const STATE: usize = 4096;
 
 pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
+    if request.method() == Method::POST && interaction_json::is_sent(request.headers()) {
+        return interaction_json::answer(server, request).await;
+    }
     let form = match *request.method() {
         Method::GET => Form::from_query(request.uri()),
         Method::POST => Form::from_body(request.headers(), request.body()),
@@ -35,7 +38,11 @@ pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
         Ok(form) => form,
         Err(error) => return page_error(&error).into(),
     };
+    let reads = request.method() == Method::GET;
     match form.one("interaction") {
+        Ok(Some(id)) if reads && interaction_json::is_wanted(request.headers()) => {
+            interaction_json::view(server, Secret::new(id), request).await
+        }
         Ok(Some(id)) => approve::go_on(server, Secret::new(id), request, &form).await,
         Ok(None) => begin(server, request, &form).await,
         Err(error) => page_error(&error).into(),
@@ -86,7 +93,12 @@ async fn begin(server: &Inner, request: &Request<Bytes>, form: &Form<'_>) -> Ans
 }
 
 /// What is asked for, and by which flow.
-type AskedFor = (Flow, Scope, Vec<ResourceUri>);
+struct AskedFor {
+    flow: Flow,
+    scope: Scope,
+    resources: Vec<ResourceUri>,
+    authentication: Option<AuthenticationRequest>,
+}
 
 /// An invalid request waits for its owner like any other: nobody is sent away with an error before they have signed in, so that a
 /// link to us is no way to somewhere else (RFC 9700 §4.11.2: MUST).
@@ -97,7 +109,12 @@ fn refused(proven: &Proven, error: &OAuthError) -> AskedFor {
         error: error.code.as_str().to_owned(),
         error_description: error.description.to_owned(),
     };
-    (flow, Scope::empty(), Vec::new())
+    AskedFor {
+        flow,
+        scope: Scope::empty(),
+        resources: Vec::new(),
+        authentication: None,
+    }
 }
 
 /// A client and an address that its answers may go to: from here on, errors go there.
@@ -158,20 +175,17 @@ fn redirect_uri(client: &Client, named: Option<&str>) -> Result<RedirectUri, OAu
 }
 
 /// Puts the request into the store.
-async fn wait(
-    server: &Inner,
-    proven: &Proven,
-    (flow, scope, resources): AskedFor,
-) -> Result<Waiting, OAuthError> {
+async fn wait(server: &Inner, proven: &Proven, asked: AskedFor) -> Result<Waiting, OAuthError> {
     let expires_at = server
         .now()
         .saturating_add(server.config.lifetimes.interaction);
     let client_id = proven.client.client_id.clone();
     let record = Interaction {
         client_id,
-        scope,
-        resources,
-        flow,
+        scope: asked.scope,
+        resources: asked.resources,
+        flow: asked.flow,
+        authentication: asked.authentication,
         expires_at,
         state: InteractionState::Waiting,
     };
@@ -218,7 +232,13 @@ fn check(server: &Inner, form: &Form<'_>, proven: &Proven) -> Result<AskedFor, O
         .config
         .catalog
         .resolve(&Asked::parse(form)?, &proven.client)?;
-    Ok((flow, scope, resources))
+    let authentication = step_up::parse(form, server.now())?;
+    Ok(AskedFor {
+        flow,
+        scope,
+        resources,
+        authentication,
+    })
 }
 
 /// RFC 7636 §4.3, §4.4.1: S256, from everyone.

@@ -15,10 +15,10 @@ use super::event::{EventSink, Events};
 use super::interaction::{DynInteraction, Interaction, Login};
 use super::policy::{AllowAll, DynPolicy, Policy};
 use super::throttle::{DynThrottle, Limit, Limits, LocalThrottle, Throttle};
-use super::{AuthorizationServer, Endpoint, Registration};
+use super::{AuthorizationServer, Endpoint, Registration, SignedIn};
 use crate::grant::{Catalog, Resource};
 use crate::store::{DynStore, MemoryStore, Store};
-use crate::types::{Clock, GrantType, IssuerUrl, Subject, SystemClock};
+use crate::types::{Clock, GrantType, IssuerUrl, SystemClock};
 
 /// Builds an [`AuthorizationServer`]. Each setting has a safe default; [`build`](Self::build) checks them all and does no I/O.
 #[must_use]
@@ -32,6 +32,8 @@ pub struct AuthorizationServerBuilder {
     scope_descriptions: HashMap<String, String>,
     paths: HashMap<Endpoint, String>,
     login_path: Option<String>,
+    consent_path: Option<String>,
+    acr_values: Vec<String>,
     interaction: Option<Box<dyn DynInteraction>>,
     policy: Box<dyn DynPolicy>,
     events: Events,
@@ -59,6 +61,8 @@ impl AuthorizationServerBuilder {
             scope_descriptions: HashMap::new(),
             paths: HashMap::new(),
             login_path: None,
+            consent_path: None,
+            acr_values: Vec::new(),
             interaction: None,
             policy: Box::new(AllowAll),
             events: Events::default(),
@@ -125,16 +129,16 @@ impl AuthorizationServerBuilder {
         self
     }
 
-    /// The host's own login, which is enough for most: who is signed in, by the parts of the request (its extensions hold what
+    /// The host's own login, which is enough for most: who is signed in, as a [`Subject`](crate::types::Subject) or a [`SignedIn`] that says how, by the parts of the request (its extensions hold what
     /// the host's session layer put there, if that layer is outside of this one), and where to send everybody else. The login page
     /// finds the id of the waiting request in its query as `interaction`, and when it is done sends the browser to
     /// [`AuthorizationServer::resume_path`].
     ///
     /// Without this or [`interaction`](Self::interaction) nobody can be asked: the authorization code and device grants are off.
-    pub fn login(
+    pub fn login<W: Into<SignedIn>>(
         self,
         path: impl Into<String>,
-        who: impl Fn(&Parts) -> Option<Subject> + Send + Sync + 'static,
+        who: impl Fn(&Parts) -> Option<W> + Send + Sync + 'static,
     ) -> Self {
         self.interaction(path, Login(who))
     }
@@ -147,6 +151,60 @@ impl AuthorizationServerBuilder {
     ) -> Self {
         self.login_path = Some(login_path.into());
         self.interaction = Some(Box::new(interaction));
+        self
+    }
+
+    /// The ways to sign in that the host knows, the `acr` of [`SignedIn`]: for the metadata, `acr_values_supported`. What a request
+    /// asks for is held against what the host says of a sign-in, whether it stands here or not. Default: the metadata says nothing.
+    pub fn acr_values_supported(
+        mut self,
+        values: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.acr_values = values.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// A page of the host's in place of the built-in consent page, for single-page apps: a path, to which the browser is sent with the
+    /// id of the request in its query as `interaction`. The page asks and answers in JSON at the
+    /// [authorization endpoint](super::Endpoint::Authorize), from the same origin; there is no CORS for it.
+    ///
+    /// `GET /auth/authorize?interaction=ID` with `Accept: application/json` gives the request (members without a value are left out):
+    ///
+    /// ```json
+    /// { "interaction": "…", "action": "/auth/authorize",
+    ///   "client": { "client_id": "…", "client_name": "Harbor", "vouched_for": true,
+    ///               "client_uri": "…", "policy_uri": "…", "tos_uri": "…", "logo_uri": "…" },
+    ///   "scope": [{ "scope": "notes:read", "description": "Read your notes" }], "resources": ["https://notes.example"],
+    ///   "redirect_uri": "https://app.example/cb", "lifetime": 7776000, "prompt": ["consent"], "login_hint": "…", "ui_locales": ["de"],
+    ///   "device": { "user_code": "WDJB-MJHT", "age": 12, "address": "192.0.2.7" },
+    ///   "next": "consent", "csrf": "…", "signed_in": { "sub": "1001", "name": "Alice Smith" } }
+    /// ```
+    ///
+    /// `redirect_uri` is there for a code request, `device` for a device (compare its code with the person). `next` says what to do:
+    /// `consent` (ask this person), `login` (go to the URL in the member `login`), `continue` (go to the URL in the member `continue`:
+    /// the host decides without asking), or `host` (its [`Interaction`] answers or forwards, and it alone knows what is next). Names and
+    /// addresses of a client are a stranger's text: show them as text, and `vouched_for: false` as a warning. `lifetime` is in seconds.
+    ///
+    /// `POST /auth/authorize` with `Content-Type: application/json` answers, `scope` being a part of what was asked for, or left out for all of it:
+    ///
+    /// ```json
+    /// { "interaction": "…", "csrf": "…", "decision": "allow", "scope": "notes:read" }
+    /// ```
+    ///
+    /// | status | body | |
+    /// |---|---|---|
+    /// | 200 | `{"redirect_to": "https://app.example/cb?code=…"}` | go there with `location.assign`: the client, or the login if nobody is signed in any more |
+    /// | 200 | `{"status": "device_connected"}` or `{"status": "denied"}` | for a device |
+    /// | 400 | `{"error": "invalid_request", "error_description": "…"}` | the answer cannot be read |
+    /// | 403 | `{"error": "forged", …}` | a wrong `csrf`, another origin, or another person than the one who was asked |
+    /// | 404 | `{"error": "unknown_interaction", …}` | the request has expired, or never was |
+    /// | 409 | `{"error": "already_decided", …}` | an answer is final |
+    /// | 503 | `{"error": "temporarily_unavailable", …}` | try again, `Retry-After` says when |
+    ///
+    /// `decision` is `allow` or `deny`. The rules are those of the form: the host is asked again who is signed in, the answer must come
+    /// from the same origin (`Sec-Fetch-Site` or `Origin`, which browsers send) with the value that this person was given, and counts once.
+    pub fn consent_page(mut self, path: impl Into<String>) -> Self {
+        self.consent_path = Some(path.into());
         self
     }
 
@@ -353,6 +411,8 @@ impl AuthorizationServerBuilder {
             catalog,
             scope_descriptions: self.scope_descriptions,
             login_path: self.login_path,
+            consent_path: self.consent_path,
+            acr_values: self.acr_values,
             interaction: self.interaction,
             policy: self.policy,
             registration: self.registration,

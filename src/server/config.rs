@@ -70,6 +70,8 @@ pub(crate) struct Config {
     pub(crate) scope_descriptions: HashMap<String, String>,
     pub(crate) paths: HashMap<Endpoint, String>,
     pub(crate) login_path: Option<String>,
+    pub(crate) consent_path: Option<String>,
+    pub(crate) acr_values: Vec<String>,
     pub(crate) interaction: Option<Box<dyn DynInteraction>>,
     pub(crate) policy: Box<dyn DynPolicy>,
     pub(crate) registration: Option<Registration>,
@@ -208,20 +210,34 @@ impl Config {
                 return wrong("path", "is the place of the metadata of a resource");
             }
         }
-        let Some(login) = self.login_path.as_deref() else {
+        let malformed = |value: &String| value.is_empty() || value.contains(char::is_whitespace);
+        if self.acr_values.iter().any(malformed) {
+            return wrong("acr_values_supported", "a value is empty or has a space");
+        }
+        if self.consent_path.is_some() && self.interaction.is_none() {
+            return wrong("consent_page", "there is no login, and nobody is asked");
+        }
+        self.check_page("login", self.login_path.as_deref())?;
+        self.check_page("consent_page", self.consent_path.as_deref())
+    }
+
+    /// A page of the host's, to which browsers are sent.
+    fn check_page(&self, setting: &'static str, path: Option<&str>) -> Result<(), ConfigError> {
+        let wrong = |setting, why| Err(ConfigError::Contradiction { setting, why });
+        let Some(page) = path else {
             return Ok(());
         };
-        if !login.starts_with('/') || login.starts_with("//") || login.contains('#') {
-            return Err(ConfigError::Path(login.to_owned()));
+        if !page.starts_with('/') || page.starts_with("//") || page.contains('#') {
+            return Err(ConfigError::Path(page.to_owned()));
         }
-        let (path, _) = login.split_once('?').unwrap_or((login, ""));
+        let (path, _) = page.split_once('?').unwrap_or((page, ""));
         if self.serves_at(path) {
-            return wrong("login", "is the path of an endpoint");
+            return wrong(setting, "is the path of an endpoint");
         }
         let mut documents = self.catalog.resources.iter().map(|resource| &resource.uri);
         let ours = |uri: &ResourceUri| uri.origin().as_deref() == Some(self.issuer.origin());
         if documents.any(|uri| ours(uri) && uri.well_known_path() == path) {
-            return wrong("login", "is the place of the metadata of a resource");
+            return wrong(setting, "is the place of the metadata of a resource");
         }
         Ok(())
     }

@@ -4,46 +4,58 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 
 use super::approve::approve;
-use super::authorization_response::page_decided;
+use super::authorization_response::{page_decided, see_other};
 use super::interaction::Approval;
 use super::pages::{self, Consent, Link};
+use super::signed_in::SignedIn;
 use super::waiting::Waiting;
-use super::{Answer, Inner};
+use super::{Answer, Inner, sign_in};
 use crate::protocol::error::OAuthError;
 use crate::store::{Insert, StoreError, consent_digest};
 use crate::types::record::{self, Approved, InteractionState};
 use crate::types::{Client, Digest, RegisteredBy, ScopeToken, Secret, Subject, random};
 
 /// Shows the consent page, unless the same was agreed to before and that may count.
-pub(crate) async fn ask(server: &Inner, mut waiting: Waiting, subject: Subject) -> Answer {
-    match is_remembered(server, &waiting, &subject).await {
-        Ok(true) => return approve(server, waiting, Approval::new(subject), false).await,
+pub(crate) async fn ask(server: &Inner, mut waiting: Waiting, signed_in: SignedIn) -> Answer {
+    match is_remembered(server, &waiting, &signed_in.subject).await {
+        Ok(true) => return approve(server, waiting, Approval::new(signed_in), false).await,
         Ok(false) => {}
         Err(error) => return waiting.refuse(server, &error),
     }
+    if sign_in::is_silent(&waiting) {
+        return sign_in::consent_required(server, &mut waiting).await;
+    }
+    if let Some(path) = &server.config.consent_path {
+        return see_other(&Inner::with_interaction(path, waiting.id.expose())).into();
+    }
+    match value_for(server, &mut waiting, &signed_in.subject).await {
+        Ok(Some(csrf)) => consent_page(server, &waiting, &signed_in, csrf).into(),
+        Ok(None) => page_decided().into(),
+        Err(error) => waiting.refuse(server, &error),
+    }
+}
+
+/// The value that this person's answer must carry; none if the request is decided. It stays the same for the same person, so that two
+/// tabs can show the same page.
+pub(crate) async fn value_for(
+    server: &Inner,
+    waiting: &mut Waiting,
+    subject: &Subject,
+) -> Result<Option<Digest>, OAuthError> {
     loop {
         match &waiting.read.record.state {
             InteractionState::Asked {
                 subject: asked,
                 nonce,
-            } if *asked == subject => {
-                return consent_page(server, &waiting, &subject, csrf(&waiting.id, nonce)).into();
-            }
-            InteractionState::Decided => return page_decided().into(),
+            } if asked == subject => return Ok(Some(csrf(&waiting.id, nonce))),
+            InteractionState::Decided => return Ok(None),
             InteractionState::Asked { .. } | InteractionState::Waiting => {}
         }
-        // The value stays the same for the same person, so that two tabs can show the same page.
-        let nonce = match random() {
-            Ok(nonce) => Digest::from_bytes(*nonce),
-            Err(error) => return waiting.refuse(server, &error.into()),
-        };
         let asked = InteractionState::Asked {
             subject: subject.clone(),
-            nonce,
+            nonce: Digest::from_bytes(*random()?),
         };
-        if let Err(error) = waiting.update(server, asked).await {
-            return waiting.refuse(server, &error);
-        }
+        waiting.update(server, asked).await?;
     }
 }
 
@@ -57,7 +69,7 @@ async fn is_remembered(
     waiting: &Waiting,
     subject: &Subject,
 ) -> Result<bool, OAuthError> {
-    if !waiting.is_memorable() {
+    if !waiting.is_memorable() || sign_in::asks_anew(waiting) {
         return Ok(false);
     }
     let (digest, now) = (
@@ -127,7 +139,7 @@ async fn try_keep_consent(
 fn consent_page<'a>(
     server: &'a Inner,
     waiting: &'a Waiting,
-    subject: &Subject,
+    signed_in: &SignedIn,
     csrf: Digest,
 ) -> Response<Bytes> {
     let (asked, pending) = (&waiting.read.record, waiting.pending(server));
@@ -152,7 +164,7 @@ fn consent_page<'a>(
         client_name: waiting.client.client_name(),
         client_id: waiting.client.client_id.as_str(),
         vouched_for: waiting.client.registered_by == RegisteredBy::Host,
-        subject: subject.as_str(),
+        subject: signed_in.shown_name(),
         scopes: asked.scope.iter().map(described).collect(),
         links: links(&waiting.client),
         lasts: &pages::words(pending.lifetime()),
@@ -172,14 +184,6 @@ fn consent_page<'a>(
 /// The addresses at which a client tells about itself (RFC 7591 §2). Of a client that registered itself only those at a host that its
 /// answers go to: any other is as little its own as its name (§5). A logo is never shown: nothing on the page comes from elsewhere.
 fn links(client: &Client) -> Vec<Link<'_>> {
-    let ours = |url: &str| {
-        let host = |text: &str| {
-            let url = url::Url::parse(text).ok()?;
-            Some((url.scheme().to_owned(), url.host_str()?.to_owned()))
-        };
-        let hosts = || client.redirect_uris.iter().map(|uri| host(uri.as_str()));
-        client.registered_by == RegisteredBy::Host || hosts().any(|own| own == host(url))
-    };
     [
         ("Website", "client_uri"),
         ("Privacy policy", "policy_uri"),
@@ -187,6 +191,16 @@ fn links(client: &Client) -> Vec<Link<'_>> {
     ]
     .into_iter()
     .filter_map(|(label, member)| Link::new(label, client.metadata.get(member)?.as_str()?))
-    .filter(|link| ours(link.url()))
+    .filter(|link| is_own(client, link.url()))
     .collect()
+}
+
+/// Whether an address may be shown as this client's.
+pub(crate) fn is_own(client: &Client, url: &str) -> bool {
+    let host = |text: &str| {
+        let url = url::Url::parse(text).ok()?;
+        Some((url.scheme().to_owned(), url.host_str()?.to_owned()))
+    };
+    let hosts = || client.redirect_uris.iter().map(|uri| host(uri.as_str()));
+    client.registered_by == RegisteredBy::Host || hosts().any(|own| own == host(url))
 }

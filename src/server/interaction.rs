@@ -8,9 +8,12 @@ use std::time::Duration;
 use http::Response;
 use http::request::Parts;
 
+use super::SignedIn;
 use super::device::open_user_code;
 use crate::types::record::{DeviceAsked, Flow, Interaction as Record};
-use crate::types::{Body, Client, RedirectUri, ResourceUri, Scope, Secret, Subject, Timestamp};
+use crate::types::{
+    AuthenticationRequest, Body, Client, Prompt, RedirectUri, ResourceUri, Scope, Secret, Timestamp,
+};
 
 /// A request that waits for its owner: for a code (RFC 6749 §4.1) or for a device (RFC 8628 §3.3).
 ///
@@ -26,6 +29,7 @@ pub struct PendingRequest {
     asked: Option<DeviceAsked>,
     lifetime: Duration,
     error: Option<String>,
+    authentication: Option<AuthenticationRequest>,
 }
 
 impl PendingRequest {
@@ -53,6 +57,7 @@ impl PendingRequest {
             asked,
             lifetime,
             error,
+            authentication: record.authentication.clone(),
         }
     }
 
@@ -112,6 +117,46 @@ impl PendingRequest {
         self.lifetime
     }
 
+    /// What the client wants its owner to be shown (OpenID Connect Core 1.0 §3.1.2.1); empty if it does not say, and for a device.
+    ///
+    /// The server sees to it: it sends the browser to the login once for [`Prompt::Login`] and [`Prompt::SelectAccount`], asks though the
+    /// answer is remembered for [`Prompt::Consent`], and shows nothing for [`Prompt::None`]. A login page that is sent somebody who is
+    /// signed in already looks here for what is wanted of it.
+    #[must_use]
+    pub fn prompt(&self) -> &[Prompt] {
+        self.asked_for().map_or(&[], |asked| &asked.prompt)
+    }
+
+    /// How long ago the owner may have signed in at most.
+    #[must_use]
+    pub fn max_age(&self) -> Option<Duration> {
+        let max_age = self.asked_for().and_then(|asked| asked.max_age);
+        max_age.map(Duration::from_secs)
+    }
+
+    /// In which ways the owner may have signed in, the best first (RFC 9470 §4); empty if any will do.
+    #[must_use]
+    pub fn acr_values(&self) -> &[String] {
+        self.asked_for().map_or(&[], |asked| &asked.acr_values)
+    }
+
+    /// Whom the client thinks it has before it, to be filled in at the login: at most 255 bytes without control characters. Anybody
+    /// may have made the request: it proves nothing.
+    #[must_use]
+    pub fn login_hint(&self) -> Option<&str> {
+        self.asked_for()?.login_hint.as_deref()
+    }
+
+    /// The languages that the owner reads, the best first (BCP 47).
+    #[must_use]
+    pub fn ui_locales(&self) -> &[String] {
+        self.asked_for().map_or(&[], |asked| &asked.ui_locales)
+    }
+
+    const fn asked_for(&self) -> Option<&AuthenticationRequest> {
+        self.authentication.as_ref()
+    }
+
     /// The error code, if the request is invalid: it waits only until somebody is signed in, for nobody is sent away with an error
     /// before that (RFC 9700 §4.11.2). [`Decision::Login`], [`Decision::Respond`] and [`Decision::Forward`] do what they say;
     /// whatever else is decided, the client gets this error.
@@ -121,19 +166,37 @@ impl PendingRequest {
     }
 }
 
+/// Why a request cannot be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "an outcome that hosts handle in full"
+)]
+pub enum NotPending {
+    /// It has expired, or never was, or its client is gone: the person begins again at the application.
+    #[error("the request has expired or is not known")]
+    Gone,
+    /// It was answered, and an answer is final.
+    #[error("the request was answered before")]
+    Decided,
+    /// The store failed: try again.
+    #[error("the store cannot tell right now")]
+    Unavailable,
+}
+
 /// What an owner said yes to.
 #[derive(Debug, Clone)]
 pub struct Approval {
-    pub(crate) subject: Subject,
+    pub(crate) signed_in: SignedIn,
     pub(crate) scope: Option<Scope>,
 }
 
 impl Approval {
-    /// This owner agrees to all that was asked for.
+    /// This owner, a [`Subject`](crate::types::Subject) or a [`SignedIn`], agrees to all that was asked for.
     #[must_use]
-    pub fn new(subject: Subject) -> Self {
+    pub fn new(owner: impl Into<SignedIn>) -> Self {
         Self {
-            subject,
+            signed_in: owner.into(),
             scope: None,
         }
     }
@@ -155,8 +218,8 @@ impl Approval {
 pub enum Decision {
     /// Nobody is signed in: send the browser to the login path, with the id of the request in its query as `interaction`.
     Login,
-    /// This person is signed in: ask with the built-in page, or go on if the answer is remembered.
-    Ask(Subject),
+    /// This person is signed in: ask with the consent page, or go on if the answer is remembered.
+    Ask(SignedIn),
     /// The answer is yes.
     Approve(Approval),
     /// The answer is no, for good.
@@ -168,6 +231,37 @@ pub enum Decision {
 }
 
 /// The host's login and consent, in full control.
+///
+/// The host is asked each time that the browser comes: first, after the login, and again when an answer is posted. What it says is done
+/// for a code request and for a device alike:
+///
+/// | [`Decision`] | when the browser comes (GET) | when an answer is posted |
+/// |---|---|---|
+/// | `Login` | to the login path, as often as the host says so | to the login; nothing is decided, and the person is asked again |
+/// | `Ask` | the consent page, or the host's own; what is remembered goes on at once | the answer counts, if it is the person who was asked: else 403 |
+/// | `Approve` | the client gets its answer | as for GET; but who pressed Deny has denied |
+/// | `Deny` | the client is told, for good | the client is told, for good |
+/// | `Respond` | the host's response, as it is; the request waits | the same |
+/// | `Forward` | the inner service renders the page; the request waits | 303 to the GET |
+///
+/// Whatever a person and a browser do meanwhile, nobody is sent round in circles by the server, and nobody sees an empty page:
+///
+/// | what happens | what comes of it |
+/// |---|---|
+/// | the login takes minutes | the request waits ten ([`interaction_lifetime`](super::AuthorizationServerBuilder::interaction_lifetime)), then a page (400) says to start again at the application |
+/// | two tabs show one request | both show the same page; the first answer counts, the other is told so (400) |
+/// | two requests at once | each stands by itself |
+/// | the back button, or a second click on Allow | a page (400) says that the answer was given and is final. A second click takes the place of the first one's answer in the browser: the person begins again |
+/// | the session is lost before the answer | the host says `Login`: the answer is dropped, and the person is asked again after the login |
+/// | somebody else is signed in by then | 403, and their own page when the request is opened again |
+/// | `resume` after the request has ended | the same pages; [`pending`](super::AuthorizationServer::pending) says [`NotPending`] |
+/// | the host says `Login` for ever | each visit leads to the login and there it ends: the host's login has to say why |
+/// | the request asks for a new sign-in | the login, once, also if somebody is signed in; if that changes nothing, `login_required` or `unmet_authentication_requirements` for the client |
+/// | `prompt=none` | no page: an answer at once, or `login_required`, `consent_required` (for `Ask`), `interaction_required` (for `Respond` and `Forward`) |
+/// | the store fails | a page (503) says to try again, or the client is told `temporarily_unavailable`; nothing is decided |
+///
+/// A page of the host's that has asked by itself goes on with [`resume`](super::AuthorizationServer::resume). An `Approve` is held against
+/// what the request asks of the sign-in as well, so say in its [`Approval`] how the person has signed in.
 ///
 /// [`login`](super::AuthorizationServerBuilder::login) is enough for most hosts. An implementation may read whatever the host's own
 /// layers have put into the extensions of the request, provided they stand outside of the serving layer.
@@ -183,7 +277,7 @@ pub enum Decision {
 /// impl Interaction for Sessions {
 ///     async fn decide(&self, _: &PendingRequest, request: &Parts) -> Decision {
 ///         match request.extensions.get::<User>().and_then(|user| Subject::new(&user.0).ok()) {
-///             Some(subject) => Decision::Ask(subject),
+///             Some(subject) => Decision::Ask(subject.into()),
 ///             None => Decision::Login,
 ///         }
 ///     }
@@ -220,11 +314,12 @@ impl<I: Interaction> DynInteraction for I {
 /// Asks whoever the host says is signed in, and sends everybody else to the login.
 pub(crate) struct Login<F>(pub(crate) F);
 
-impl<F> Interaction for Login<F>
+impl<F, W> Interaction for Login<F>
 where
-    F: Fn(&Parts) -> Option<Subject> + Send + Sync + 'static,
+    F: Fn(&Parts) -> Option<W> + Send + Sync + 'static,
+    W: Into<SignedIn>,
 {
     async fn decide(&self, _: &PendingRequest, request: &Parts) -> Decision {
-        (self.0)(request).map_or(Decision::Login, Decision::Ask)
+        (self.0)(request).map_or(Decision::Login, |who| Decision::Ask(who.into()))
     }
 }

@@ -241,6 +241,7 @@ pub(crate) async fn answer(
         subject,
         scope,
         audience,
+        authentication,
     } = allowed.issue;
     let lifetime = server.config.access_token_lifetime(&audience);
     let expires_at = now.saturating_add(lifetime).min(ends_at);
@@ -250,7 +251,7 @@ pub(crate) async fn answer(
         subject,
         scope,
         audience,
-        claims: allowed.claims,
+        claims: allowed.claims.signed_in(authentication),
         issued_at: now,
         expires_at,
         client_epoch: client.epoch,

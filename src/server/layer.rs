@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::authorization_response::page_error;
+use super::authorization_response::{page, page_error};
 use super::cors::Cors;
 use super::self_check::Probe;
 use super::{Answer, AuthorizationServer, Endpoint, PendingRequest, Route};
@@ -312,7 +312,13 @@ impl<B> Service<Request<B>> for NotFound {
             tracing::error!(
                 "a pending request was forwarded, but the service has no inner service: use the layer"
             );
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            let text = "The page that belongs here is missing. Tell whoever runs this site.";
+            response = page(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "This does not work",
+                text,
+            )
+            .map(Body::from);
         }
         ready(Ok(response))
     }

@@ -8,7 +8,7 @@ use super::config::Config;
 use crate::grant::Resource;
 use crate::protocol::metadata::ServerMetadata;
 use crate::protocol::protected_resource::{Document, Place, ProtectedResourceMetadata};
-use crate::types::GrantType;
+use crate::types::{GrantType, Prompt};
 
 pub(crate) struct Documents {
     metadata: Document,
@@ -99,6 +99,13 @@ fn metadata(config: &Config) -> ServerMetadata<'_> {
             &["client_secret_basic", "client_secret_post"],
         ),
         code_challenge_methods_supported: if code { &["S256"] } else { &[] },
+        // Initiating User Registration via OpenID Connect 1.0 §4.1.
+        prompt_values_supported: Prompt::ALL
+            .iter()
+            .filter(|_| code)
+            .map(|prompt| prompt.as_str())
+            .collect(),
+        acr_values_supported: if code { &config.acr_values } else { &[] },
         authorization_response_iss_parameter_supported: code,
         protected_resources: config
             .catalog

@@ -2,8 +2,8 @@
 //!
 //! Implemented: metadata (RFC 8414), authorization code with PKCE (RFC 6749, RFC 7636, RFC 9207), refresh tokens with rotation, client
 //! credentials, the device grant (RFC 8628), introspection (RFC 7662), revocation (RFC 7009), registration (RFC 7591), resource
-//! indicators (RFC 8707), JWT access tokens and their keys (RFC 9068, RFC 7517). Left out: the implicit and password grants, for good
-//! (RFC 9700).
+//! indicators (RFC 8707), JWT access tokens and their keys (RFC 9068, RFC 7517), step-up (RFC 9470 §4 to §6). Left out: the implicit
+//! and password grants, for good (RFC 9700).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,6 +23,7 @@ mod builder;
 mod clients;
 mod config;
 mod consent;
+mod consent_answer;
 mod cors;
 #[cfg(feature = "metrics")]
 mod count;
@@ -31,6 +32,7 @@ mod event;
 mod flags;
 mod grants;
 mod interaction;
+mod interaction_json;
 mod introspect;
 mod issue;
 #[cfg(feature = "jwt")]
@@ -57,6 +59,8 @@ mod revoke;
 mod seen;
 mod self_check;
 mod self_check_requests;
+mod sign_in;
+mod signed_in;
 #[cfg(feature = "jwt")]
 mod signing_keys;
 mod tasks;
@@ -70,7 +74,7 @@ pub use clients::{Clients, CreateClient};
 pub use config::ConfigError;
 pub use event::{Event, EventSink, RevokedBy};
 pub use grants::{Granted, Grants};
-pub use interaction::{Approval, Decision, Interaction, PendingRequest};
+pub use interaction::{Approval, Decision, Interaction, NotPending, PendingRequest};
 #[cfg(feature = "jwt")]
 pub use jwt::AccessTokenFormat;
 pub use layer::{Endpoints, EndpointsLayer, NotFound, ResponseFuture};
@@ -80,6 +84,7 @@ pub use registration_policy::{
     RegistrationDenial, RegistrationPolicy, RegistrationRequest, RegistrationVerdict,
 };
 pub use self_check::{Finding, SelfCheckError};
+pub use signed_in::SignedIn;
 #[cfg(feature = "jwt")]
 pub use signing_keys::{SigningKeyUse, SigningKeys};
 pub use throttle::{Attempt, Limit, Taken, Throttle};
@@ -367,10 +372,16 @@ impl Inner {
     }
 
     fn resume_path(&self, interaction: &str) -> String {
+        Self::with_interaction(self.path(Endpoint::Authorize), interaction)
+    }
+
+    /// A path of the host or of ours, with the id of a request in its query.
+    fn with_interaction(path: &str, interaction: &str) -> String {
         let query = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("interaction", interaction)
             .finish();
-        format!("{}?{query}", self.path(Endpoint::Authorize))
+        let joint = if path.contains('?') { '&' } else { '?' };
+        format!("{path}{joint}{query}")
     }
 
     /// The address that a request comes from, as the host tells it.

@@ -239,6 +239,7 @@ fn issue_of(
             .narrow(asked, &approved.scope, &approved.resources)?;
     Ok(Issue {
         subject: Some(approved.subject.clone()),
+        authentication: approved.authentication.clone(),
         scope,
         audience,
     })

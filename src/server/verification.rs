@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 
-use super::approve::is_same_origin;
 use super::authorization_response::{page, page_error, see_other};
+use super::consent_answer::is_same_origin;
 use super::device;
 use super::pages::{self, DeviceCode};
 use super::throttle::Attempt;
@@ -91,6 +91,7 @@ async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byte
             asked: device.asked,
             sealed_user_code: device::seal_user_code(id, &typed),
         },
+        authentication: None,
         expires_at: expires_at.min(device.expires_at),
         state: InteractionState::Waiting,
     };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::authorization_response::{Address, page_error};
+use super::authorization_response::{Address, gone, page_error};
 use super::interaction::PendingRequest;
 use super::issue::lifetime;
 use super::{Answer, Inner, seen};
@@ -38,21 +38,20 @@ impl Waiting {
         })
     }
 
-    /// Reads a request by its id, with its client.
-    pub(crate) async fn load(server: &Inner, id: Secret) -> Result<Self, OAuthError> {
-        let gone = || {
-            OAuthError::invalid_request(
-                "This request has expired or is not known. Go back to the application and start again",
-            )
-        };
+    /// Reads a request by its id, with its client; none if either is gone.
+    pub(crate) async fn find(server: &Inner, id: Secret) -> Result<Option<Self>, OAuthError> {
         let now = server.now();
         let read = server.records.load::<Interaction>(digest(&id), now).await?;
-        let read = read.ok_or_else(gone)?;
+        let Some(read) = read else {
+            return Ok(None);
+        };
         let known = server.client(&read.record.client_id, now).await?;
         let client = known.map(|known| known.client);
-        let client = client.filter(|client| !client.disabled).ok_or_else(gone)?;
+        let Some(client) = client.filter(|client| !client.disabled) else {
+            return Ok(None);
+        };
         seen::client(&client.client_id);
-        Ok(Self { id, read, client })
+        Ok(Some(Self { id, read, client }))
     }
 
     pub(crate) fn is_decided(&self) -> bool {
@@ -102,12 +101,30 @@ impl Waiting {
         state: InteractionState,
     ) -> Result<bool, OAuthError> {
         self.read.record.state = state;
+        self.write(server).await
+    }
+
+    async fn write(&mut self, server: &Inner) -> Result<bool, OAuthError> {
         let written = server
             .records
             .update(digest(&self.id), self.read.clone())
             .await?;
-        *self = Self::load(server, self.id.clone()).await?;
+        *self = Self::find(server, self.id.clone())
+            .await?
+            .ok_or_else(gone)?;
         Ok(matches!(written, Replace::Replaced(_)))
+    }
+
+    /// Notes that the browser goes to the login, if the request asks for anything that a login can bring about.
+    pub(crate) async fn note_login(&mut self, server: &Inner) -> Result<(), OAuthError> {
+        while !self.is_decided() {
+            match &mut self.read.record.authentication {
+                Some(asked) if !asked.was_at_login => asked.was_at_login = true,
+                _ => break,
+            }
+            self.write(server).await?;
+        }
+        Ok(())
     }
 
     /// Takes the step to decided; only one caller gets to.

@@ -54,6 +54,18 @@ impl Claims {
         Self(claims)
     }
 
+    /// With what is known of the owner's sign-in (RFC 9068 §2.2.1, RFC 9470 §6): it is the grant's to say, and stays as it was.
+    #[cfg(feature = "server")]
+    pub(crate) fn signed_in(mut self, authentication: super::Authentication) -> Self {
+        let super::Authentication { auth_time, acr } = authentication;
+        let auth_time = auth_time.map(|at| ("auth_time", Value::from(at.as_secs())));
+        let acr = acr.map(|acr| ("acr", Value::from(acr)));
+        for (name, value) in auth_time.into_iter().chain(acr) {
+            self.0.insert(name.to_owned(), value);
+        }
+        self
+    }
+
     /// The value of one claim.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {

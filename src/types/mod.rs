@@ -2,6 +2,8 @@
 
 #[cfg(feature = "resource")]
 mod audience;
+#[cfg(feature = "server")]
+mod authentication;
 #[cfg(any(feature = "server", feature = "resource"))]
 mod body;
 mod claims;
@@ -56,6 +58,10 @@ pub(crate) mod record;
 
 #[cfg(feature = "resource")]
 pub use audience::Audience;
+#[cfg(feature = "server")]
+pub use authentication::Prompt;
+#[cfg(feature = "server")]
+pub(crate) use authentication::{Authentication, AuthenticationRequest};
 #[cfg(any(feature = "server", feature = "resource"))]
 pub use body::{Body, Nothing};
 pub use claims::{Claims, InvalidClaims};

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Claims, Client, ClientId, ClientSecret, CodeChallenge, Digest, GrantType, Introspects,
-    RedirectUri, RegisteredBy, ResourceUri, Scope, Subject, Timestamp,
+    Authentication, AuthenticationRequest, Claims, Client, ClientId, ClientSecret, CodeChallenge,
+    Digest, GrantType, Introspects, RedirectUri, RegisteredBy, ResourceUri, Scope, Subject,
+    Timestamp,
 };
 
 /// What an owner said yes to.
@@ -23,6 +24,9 @@ pub(crate) struct Approved {
     /// What the client's and the subject's epochs were: when either moves on, this approval is dead, and all that came of it.
     pub(crate) client_epoch: u64,
     pub(crate) subject_epoch: u64,
+    /// How they had signed in.
+    #[serde(default, skip_serializing_if = "Authentication::is_unknown")]
+    pub(crate) authentication: Authentication,
 }
 
 /// What an owner approved, and its whole refresh family.
@@ -166,6 +170,9 @@ pub(crate) struct Interaction {
     pub(crate) scope: Scope,
     pub(crate) resources: Vec<ResourceUri>,
     pub(crate) flow: Flow,
+    /// How the owner is to sign in; none of a device, and of a request that says nothing about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) authentication: Option<AuthenticationRequest>,
     pub(crate) expires_at: Timestamp,
     pub(crate) state: InteractionState,
 }
@@ -345,7 +352,22 @@ pub(crate) struct RevokedJwt {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::Code;
+    use super::{Code, Interaction};
+
+    #[test]
+    fn what_was_written_before_requests_said_how_to_sign_in_is_still_read() {
+        let approved = json!({"subject": "alice", "scope": "", "resources": [], "client_epoch": 0, "subject_epoch": 0});
+        let read: super::Approved = serde_json::from_value(approved.clone()).unwrap();
+        assert!(read.authentication.is_unknown());
+        assert_eq!(serde_json::to_value(&read).unwrap(), approved);
+        let interaction = json!({
+            "client_id": "app", "scope": "", "resources": [], "expires_at": 1, "state": "waiting",
+            "flow": {"refused": {"redirect_uri": "https://app.example/cb", "state": null, "error": "x", "error_description": "y"}},
+        });
+        let read: Interaction = serde_json::from_value(interaction.clone()).unwrap();
+        assert!(read.authentication.is_none());
+        assert_eq!(serde_json::to_value(&read).unwrap(), interaction);
+    }
 
     // req: 9700-4.8.2-1, 7636-PROJ-1
     #[test]

@@ -345,11 +345,18 @@ async fn s20_what_cannot_be_read_is_a_page_and_never_a_redirect() {
     let fits = "&x=1".repeat(64 - 5);
     assert_eq!(server.get(&format!("{good}{fits}"), None).await.status, 303);
     server.get(&format!("{good}{fits}&x"), None).await.page(400);
-    for media_type in ["application/json", "multipart/form-data", "text/plain", ""] {
+    let of_type = async |media_type| {
         let request = Request::post(path).header("content-type", media_type);
         let body = Full::from(query.to_owned());
-        server.send(request.body(body).unwrap()).await.page(400);
+        server.send(request.body(body).unwrap()).await
+    };
+    for media_type in ["application/xml", "multipart/form-data", "text/plain", ""] {
+        of_type(media_type).await.page(400);
     }
+    // JSON is an owner's answer, and never an authorization request.
+    of_type("application/json")
+        .await
+        .error(400, "invalid_request");
     let request = Request::post(path).body(Full::from(query.to_owned()));
     server.send(request.unwrap()).await.page(400);
     let request = Request::post(path)

@@ -415,8 +415,7 @@ async fn s13_a_yes_is_forgotten_when_it_is_taken_back() {
 async fn s13_no_parameter_of_a_request_stands_for_a_yes_or_for_who_asks() {
     let server = Harness::new().await;
     for more in [
-        "&prompt=none",
-        "&prompt=none&max_age=0&id_token_hint=x&login_hint=bob",
+        "&id_token_hint=x&login_hint=bob&ui_locales=de",
         "&approval_prompt=auto&access_type=offline",
         "&decision=allow",
         "&csrf=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&decision=allow",

@@ -377,7 +377,7 @@ struct Prints(Arc<Mutex<String>>);
 impl Interaction for Prints {
     async fn decide(&self, pending: &PendingRequest, _: &Parts) -> Decision {
         *self.0.lock().unwrap() = format!("{pending:?}");
-        Decision::Ask(Subject::new("alice").unwrap())
+        Decision::Ask(Subject::new("alice").unwrap().into())
     }
 }
 

@@ -304,7 +304,7 @@ async fn a_handler_goes_on_with_any_decision_once() {
     for name in ["login", "ask", "approve", "deny", "respond", "forward"] {
         let decide = || match name {
             "login" => Decision::Login,
-            "ask" => Decision::Ask(alice()),
+            "ask" => Decision::Ask(alice().into()),
             "approve" => Decision::Approve(Approval::new(alice())),
             "deny" => Decision::Deny,
             "respond" => Decision::Respond(Response::new(Body::from("wait"))),
@@ -361,7 +361,7 @@ async fn a_handler_decides_about_a_device_once() {
         };
         let answer = resume(&server, &id, say(first)).await;
         assert_eq!(answer.status, 200);
-        for late in [Decision::Ask(alice()), say(!first), say(first)] {
+        for late in [Decision::Ask(alice().into()), say(!first), say(first)] {
             let answer = resume(&server, &id, late).await;
             assert!(answer.text().contains("Already answered"), "{answer:?}");
         }
@@ -397,7 +397,7 @@ async fn s13_who_pressed_deny_has_denied_whatever_the_host_thinks_by_then() {
     let knows = Arc::clone(&approves);
     let server = saying(move |_, _| match knows.load(Ordering::SeqCst) {
         true => Decision::Approve(Approval::new(alice())),
-        false => Decision::Ask(alice()),
+        false => Decision::Ask(alice().into()),
     })
     .await;
     let page = server.authorize("").await;

@@ -58,6 +58,7 @@ async fn rfc8414_2_the_document_says_all_that_is_on() {
             "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": true,
+            "prompt_values_supported": ["none", "login", "consent", "select_account"],
             "protected_resources": [LEDGER, FILES],
             "access_token_lifetime": 600,
             "refresh_token_lifetime": 1_209_600,
@@ -123,6 +124,7 @@ async fn rfc8414_3_2_what_is_off_or_empty_is_left_out() {
             "code_challenge_methods_supported",
             "device_authorization_endpoint",
             "device_code_lifetime",
+            "prompt_values_supported",
             "protected_resources",
             "refresh_token_lifetime",
             "registration_endpoint",
@@ -173,7 +175,7 @@ async fn rfc8414_3_1_the_document_stands_between_host_and_path_of_the_issuer_and
             format!("{METADATA}/t/other"),
         ),
     ] {
-        let server = AuthorizationServer::builder(issuer).login("/login", |_| None);
+        let server = AuthorizationServer::builder(issuer).login("/login", |_| None::<Subject>);
         let server = Harness::of(server).await;
         let answer = server.get(&path, None).await;
         assert_eq!(
@@ -253,7 +255,10 @@ fn rfc8414_2_no_server_is_built_with_an_issuer_or_a_path_that_is_none() {
         "https://evil.test/login",
         "/login#x",
     ] {
-        assert!(builder().login(bad, |_| None).build().is_err(), "{bad}");
+        assert!(
+            builder().login(bad, |_| None::<Subject>).build().is_err(),
+            "{bad}"
+        );
     }
 }
 

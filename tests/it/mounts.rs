@@ -201,7 +201,7 @@ async fn tenant(name: &str) -> AuthorizationServer {
     let issuer = format!("https://auth.harbor.test/t/{name}");
     let oauth = AuthorizationServer::builder(&issuer)
         .resource(format!("{issuer}/api"), ["ledger.read"])
-        .login("/login", |_| None)
+        .login("/login", |_| None::<Subject>)
         .registration(Registration::open())
         .clock(ManualClock::new(NOW))
         .build()

@@ -93,7 +93,7 @@ async fn a_host_knows_an_invalid_request_and_whatever_it_says_no_code_comes_of_i
 
     let server = Harness::new().await;
     let approve: fn() -> Decision = || Decision::Approve(Approval::new(alice()));
-    let ask: fn() -> Decision = || Decision::Ask(alice());
+    let ask: fn() -> Decision = || Decision::Ask(alice().into());
     for decide in [approve, ask, || Decision::Deny] {
         let id = waiting(&server, ("scope", Some("bad"))).await;
         let answer = server.oauth.resume(&id, decide()).await;

@@ -176,7 +176,7 @@ fn what_lets_nobody_through_is_named() {
         Err(ConfigError::Contradiction { setting, .. }) => Some(setting),
         Err(error) => panic!("{error}"),
     };
-    let on = || AuthorizationServer::builder(ISSUER).login("/login", |_| None);
+    let on = || AuthorizationServer::builder(ISSUER).login("/login", |_| None::<Subject>);
     let registers = |grants: &[GrantType]| {
         let registration = Registration::open().grant_types(grants.iter().copied());
         setting(on().registration(registration))
@@ -309,6 +309,7 @@ async fn advertised_is_what_works(switches: Switches, server: &Harness) {
         let listed = |text: &Value| list.as_array().is_some_and(|list| list.contains(text));
         assert!(
             !listed(&"none".into())
+                || list == &document["prompt_values_supported"]
                 || list == &document["token_endpoint_auth_methods_supported"]
                 || list == &document["revocation_endpoint_auth_methods_supported"]
         );

@@ -1,0 +1,89 @@
+//! What the owner answers to the page that asked them, ours or the host's (RFC 6749 §10.12).
+
+use bytes::Bytes;
+use http::header::ORIGIN;
+use http::{HeaderMap, Request};
+
+use super::approve::{By, approve, ask_host, deny, settle};
+use super::authorization_response::page_forged;
+use super::consent::csrf;
+use super::interaction::{Approval, Decision};
+use super::waiting::Waiting;
+use super::{Answer, Inner, sign_in};
+use crate::protocol::error::OAuthError;
+use crate::protocol::form::Form;
+use crate::types::record::InteractionState;
+use crate::types::{Digest, Scope};
+
+/// The person who is signed in now must be the one who was asked, and the answer must come from the page that asked them.
+pub(crate) async fn answered(
+    server: &Inner,
+    mut waiting: Waiting,
+    request: &Request<Bytes>,
+    form: &Form<'_>,
+) -> Result<Answer, OAuthError> {
+    let yes = match form.one("decision")? {
+        Some("allow") => true,
+        Some("deny") => false,
+        _ => {
+            return Err(OAuthError::invalid_request(
+                "The form was not sent by its buttons",
+            ));
+        }
+    };
+    let scope = part(form)?;
+    let InteractionState::Asked { subject, nonce } = &waiting.read.record.state else {
+        return Ok(page_forged().into());
+    };
+    let posted = form
+        .one("csrf")?
+        .and_then(|text| Digest::try_from(text.to_owned()).ok());
+    if posted != Some(csrf(&waiting.id, nonce)) || !is_same_origin(server, request.headers()) {
+        return Ok(page_forged().into());
+    }
+    let subject = subject.clone();
+    let mut decision = ask_host(server, &waiting, request).await;
+    if yes {
+        // How they are signed in now is what tokens will say; nobody has to sign in anew to say no.
+        decision = match sign_in::hold(server, &mut waiting, decision).await {
+            Ok(decision) => decision,
+            Err(answer) => return Ok(answer),
+        };
+    }
+    Ok(match decision {
+        Decision::Ask(now) if now.subject == subject && yes => {
+            let approval = Approval::new(now);
+            let approval = scope.into_iter().fold(approval, Approval::scope);
+            approve(server, waiting, approval, true).await
+        }
+        Decision::Ask(now) if now.subject == subject => deny(server, waiting, By::Owner).await,
+        Decision::Ask(_) => page_forged().into(),
+        // Whatever the host has come to think meanwhile: who pressed Deny has denied.
+        Decision::Approve(_) if !yes => deny(server, waiting, By::Owner).await,
+        decision => settle(server, waiting, decision, By::Owner).await,
+    })
+}
+
+/// The part of the scope that is agreed to; none if the answer does not say. An empty one is neither all nor nothing.
+fn part(form: &Form<'_>) -> Result<Option<Scope>, OAuthError> {
+    match form.one("scope")? {
+        None if form.names("scope") => Err(OAuthError::invalid_request(
+            "scope is empty: leave it out to allow all, or deny",
+        )),
+        None => Ok(None),
+        Some(scope) => match scope.parse() {
+            Ok(scope) => Ok(Some(scope)),
+            Err(_) => Err(OAuthError::invalid_request("scope is malformed")),
+        },
+    }
+}
+
+/// Whether a browser says that a form comes from a page of ours. What says nothing at all is no browser of these years.
+pub(crate) fn is_same_origin(server: &Inner, headers: &HeaderMap) -> bool {
+    match headers.get("sec-fetch-site") {
+        Some(site) => site == "same-origin",
+        None => headers
+            .get(ORIGIN)
+            .is_some_and(|origin| origin == server.config.issuer.origin()),
+    }
+}

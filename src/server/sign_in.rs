@@ -1,0 +1,92 @@
+//! What a request asks of its owner's sign-in, held against what the host decides: another login, once, or an error for the client.
+
+use super::authorization_response::page_decided;
+use super::interaction::Decision;
+use super::waiting::Waiting;
+use super::{Answer, Inner};
+use crate::grant::{SignIn, judge};
+use crate::protocol::error::{ErrorCode, OAuthError};
+use crate::types::{AuthenticationRequest, Prompt};
+
+/// `prompt=none` (OpenID Connect Core 1.0 §3.1.2.6): what would have to be shown.
+const LOGIN_REQUIRED: OAuthError =
+    OAuthError::new(ErrorCode::LoginRequired, "Nobody is signed in as asked for");
+const INTERACTION_REQUIRED: OAuthError =
+    OAuthError::new(ErrorCode::InteractionRequired, "A page has to be shown");
+const CONSENT_REQUIRED: OAuthError = OAuthError::new(
+    ErrorCode::ConsentRequired,
+    "The person has not agreed to this before",
+);
+
+/// The decision that stands, or the answer that comes instead.
+pub(crate) async fn hold(
+    server: &Inner,
+    waiting: &mut Waiting,
+    decision: Decision,
+) -> Result<Decision, Answer> {
+    let Some(asked) = &waiting.read.record.authentication else {
+        return Ok(decision);
+    };
+    let signed_in = match &decision {
+        Decision::Ask(signed_in) => signed_in,
+        Decision::Approve(approval) => &approval.signed_in,
+        Decision::Login => return to_login(server, waiting).await,
+        Decision::Respond(_) | Decision::Forward if asked.asks_for(Prompt::None) => {
+            return Err(refuse(server, waiting, INTERACTION_REQUIRED).await);
+        }
+        Decision::Deny | Decision::Respond(_) | Decision::Forward => return Ok(decision),
+    };
+    match judge(asked, &signed_in.authentication, server.now()) {
+        SignIn::Enough => Ok(decision),
+        SignIn::Again => to_login(server, waiting).await,
+        SignIn::Refused(error) => Err(refuse(server, waiting, error).await),
+    }
+}
+
+/// To the login, which is noted: whoever comes back from there is not sent again for the same reason.
+async fn to_login(server: &Inner, waiting: &mut Waiting) -> Result<Decision, Answer> {
+    if is_silent(waiting) {
+        return Err(refuse(server, waiting, LOGIN_REQUIRED).await);
+    }
+    match waiting.note_login(server).await {
+        Ok(()) => Ok(Decision::Login),
+        Err(error) => Err(waiting.refuse(server, &error)),
+    }
+}
+
+/// Whether no page may be shown.
+pub(crate) fn is_silent(waiting: &Waiting) -> bool {
+    asks_for(waiting, Prompt::None)
+}
+
+/// Whether the owner is asked, whatever is remembered.
+pub(crate) fn asks_anew(waiting: &Waiting) -> bool {
+    asks_for(waiting, Prompt::Consent)
+}
+
+fn asks_for(waiting: &Waiting, prompt: Prompt) -> bool {
+    let asks = |asked: &AuthenticationRequest| asked.asks_for(prompt);
+    let authentication = waiting.read.record.authentication.as_ref();
+    authentication.is_some_and(asks)
+}
+
+/// The owner would have to be asked, and no page may be shown.
+pub(crate) async fn consent_required(server: &Inner, waiting: &mut Waiting) -> Answer {
+    refuse(server, waiting, CONSENT_REQUIRED).await
+}
+
+/// Ends the request with an error. The browser is sent on at once, to a self-registered client too: the request was valid, and it is
+/// what its client asked for (RFC 9700 §4.11.2 leaves `prompt=none` out; after a login there was somebody who signed in).
+async fn refuse(server: &Inner, waiting: &mut Waiting, error: OAuthError) -> Answer {
+    match waiting.close(server).await {
+        Ok(true) => {}
+        Ok(false) => return page_decided().into(),
+        Err(failed) => return waiting.refuse(server, &failed),
+    }
+    let Some(address) = waiting.address(server) else {
+        return waiting.refuse(server, &error);
+    };
+    let mut response = address.refused(error.code.as_str(), error.description);
+    response.extensions_mut().insert(error.refused());
+    response.into()
+}
