@@ -14,7 +14,7 @@ use serde_json::Value;
 
 #[test]
 fn an_mcp_client_gets_from_a_401_to_a_call_by_itself() {
-    let Some(client) = npm::install("mcp", "client.mjs") else {
+    let Some(client) = npm::install("mcp", &["client.mjs"]) else {
         return;
     };
     let demo = Example::start("demo", &["--listen", "127.0.0.1:0", "--store", "memory:"]);
