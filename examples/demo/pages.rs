@@ -172,13 +172,16 @@ impl Page for Start<'_> {
     ext = "html",
     source = r#"{% if let Some(line) = line -%}
 <h1>The app has a code</h1>
+<section>
 <p>It lives for a minute and becomes tokens once:</p>
 <pre>{{ line }}</pre>
 {%- else -%}
 <h1>The app got nothing</h1>
+<section>
 <p>It was told: <code>{{ error }}</code>.</p>
 {%- endif %}
-<p><a class="button" href="/">Back to the start</a></p>"#
+<p><a class="button" href="/">Back to the start</a></p>
+</section>"#
 )]
 pub(crate) struct CameBack<'a> {
     /// How to redeem the code.

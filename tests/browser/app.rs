@@ -34,13 +34,7 @@ pub(crate) struct Device {
 impl App {
     /// Registers itself at this server, and serves its page until the test ends.
     pub(crate) async fn register(server: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let pages = Router::new()
-            .route("/callback", get(came_back))
-            .route("/favicon.ico", get(|| async {}));
-        tokio::spawn(async { axum::serve(listener, pages).await });
-        let redirect_uri = format!("http://{address}/callback");
+        let redirect_uri = serve("/callback").await;
         let metadata = json!({
             "client_name": NAME,
             "redirect_uris": [redirect_uri],
@@ -55,6 +49,15 @@ impl App {
             server: server.to_owned(),
             client_id: client["client_id"].as_str().unwrap().to_owned(),
             redirect_uri,
+        }
+    }
+
+    /// One that the host of the examples has made: on this machine it may listen at any port (RFC 8252 §7.3).
+    pub(crate) async fn of_the_host(server: &str) -> Self {
+        Self {
+            server: server.to_owned(),
+            client_id: "app".to_owned(),
+            redirect_uri: serve("/cb").await,
         }
     }
 
@@ -86,6 +89,11 @@ impl App {
 
     /// The scope of the token that a code gives.
     pub(crate) async fn redeems(&self, code: &str) -> Result<String, String> {
+        scope(&self.tokens(code).await)
+    }
+
+    /// The answer to a code.
+    pub(crate) async fn tokens(&self, code: &str) -> Value {
         self.token(&[
             ("grant_type", "authorization_code"),
             ("code", code),
@@ -120,33 +128,45 @@ impl App {
 
     /// The scope of the token that the device gets, or why it gets none.
     pub(crate) async fn polls(&self, device: &Device) -> Result<String, String> {
-        self.token(&[
+        let form = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
             ("device_code", &device.device_code),
-        ])
-        .await
+        ];
+        scope(&self.token(&form).await)
     }
 
-    async fn token(&self, form: &[(&str, &str)]) -> Result<String, String> {
+    async fn token(&self, form: &[(&str, &str)]) -> Value {
         let form = [form, &[("client_id", &self.client_id)]].concat();
         let request = reqwest::Client::new().post(format!("{}/auth/token", self.server));
-        let answer: Value = request
+        request
             .form(&form)
             .send()
             .await
             .unwrap()
             .json()
             .await
-            .unwrap();
-        let text = |name: &str| answer[name].as_str().map(str::to_owned);
-        text("scope").ok_or_else(|| text("error").unwrap())
+            .unwrap()
     }
+}
+
+fn scope(answer: &Value) -> Result<String, String> {
+    let text = |name: &str| answer[name].as_str().map(str::to_owned);
+    text("scope").ok_or_else(|| text("error").unwrap())
+}
+
+/// Serves the page that people come back to, and says where.
+async fn serve(path: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let pages = Router::new().route(path, get(came_back));
+    tokio::spawn(async { axum::serve(listener, pages).await });
+    format!("http://{address}{path}")
 }
 
 /// Has a script, so that one sees whether scripts run.
 async fn came_back() -> Html<&'static str> {
     Html(
-        "<!DOCTYPE html><html lang=en><title>App</title><h1>Back at the app</h1><p id=said>No script has run.</p>\
+        "<!DOCTYPE html><html lang=en><title>App</title><link rel=icon href=data:,><h1>Back at the app</h1><p id=said>No script has run.</p>\
          <script>document.getElementById('said').textContent = 'A script has run.'</script>",
     )
 }

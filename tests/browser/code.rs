@@ -166,3 +166,38 @@ async fn who_goes_back_after_allowing_is_told_that_the_answer_is_final() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn who_loses_the_session_meanwhile_signs_in_again_and_is_asked_again() {
+    browse(async |person| {
+        let demo = demo();
+        let app = App::register(demo.base()).await;
+        ask(person, &app, "one").await;
+        person.forget_cookies().await;
+        person.press("Allow").await;
+        person.sign_in("bob", "builder").await;
+        person.sees_heading(&consent_heading()).await;
+        person.sees("bob").await;
+        allow(person, &app, "one").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_one_person_was_asked_another_cannot_answer() {
+    browse(async |person| {
+        let demo = demo();
+        let app = App::register(demo.base()).await;
+        ask(person, &app, "one").await;
+        let asked = person.tab().await;
+        // At the same browser, bob signs in meanwhile.
+        person.open_tab().await;
+        person.open(&format!("{}/login", demo.base())).await;
+        person.sign_in("bob", "builder").await;
+        person.turn_to(&asked).await;
+        person.expects_status(403);
+        person.press("Allow").await;
+        person.sees_heading("Not accepted").await;
+    })
+    .await;
+}

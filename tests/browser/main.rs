@@ -13,6 +13,8 @@ mod code;
 mod device;
 #[path = "../support/example.rs"]
 mod example;
+mod expired;
+mod hosts;
 mod looks;
 #[path = "../support/npm.rs"]
 mod npm;

@@ -14,6 +14,7 @@ pub(crate) enum Page {
     Login,
     LoginRefused,
     Consent,
+    ConsentVouchedFor,
     AlreadyAnswered,
     RequestUnknown,
     RequestRefused,
@@ -26,7 +27,7 @@ pub(crate) enum Page {
     DeviceDenied,
 }
 
-pub(crate) const ALL: [Page; 17] = [
+pub(crate) const ALL: [Page; 18] = [
     Page::Start,
     Page::StartSignedIn,
     Page::CameBack,
@@ -34,6 +35,7 @@ pub(crate) const ALL: [Page; 17] = [
     Page::Login,
     Page::LoginRefused,
     Page::Consent,
+    Page::ConsentVouchedFor,
     Page::AlreadyAnswered,
     Page::RequestUnknown,
     Page::RequestRefused,
@@ -69,10 +71,9 @@ impl Page {
                 alice(person).await;
                 person.sees("alice").await;
             }
+            Self::ConsentVouchedFor => own_app_asks(person, &at("/")).await,
             Self::CameBack => {
-                person.open(&at("/")).await;
-                person.follow("Let it ask").await;
-                alice(person).await;
+                own_app_asks(person, &at("/")).await;
                 person.press("Allow").await;
                 person.sees_heading("The app has a code").await;
             }
@@ -136,6 +137,14 @@ async fn consent(person: &Person, app: &App) {
     person.open(&app.asks("one")).await;
     alice(person).await;
     person.sees_heading(&consent_heading()).await;
+}
+
+/// The app of the demo itself, by the button on the start page.
+async fn own_app_asks(person: &Person, start: &str) {
+    person.open(start).await;
+    person.follow("Let it ask").await;
+    alice(person).await;
+    person.sees("Your account").await;
 }
 
 async fn device_consent(person: &Person, app: &App) {

@@ -73,6 +73,13 @@ impl Person {
         self.find(&path, &format!("the field {label:?}")).await
     }
 
+    /// Ticks the box with this label, or takes the tick away.
+    pub(crate) async fn tick(&self, label: &str) {
+        let path = format!("//label[normalize-space()={}]", quoted(label));
+        let label = self.find(&path, &format!("the box {label:?}")).await;
+        done(label.click().await);
+    }
+
     /// Presses a button, and waits until another page is there.
     pub(crate) async fn press(&self, button: &str) {
         let path = format!("//button[normalize-space()={}]", quoted(button));
