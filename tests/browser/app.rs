@@ -34,9 +34,14 @@ pub(crate) struct Device {
 impl App {
     /// Registers itself at this server, and serves its page until the test ends.
     pub(crate) async fn register(server: &str) -> Self {
+        Self::register_as(server, NAME).await
+    }
+
+    /// As `register`, by another name.
+    pub(crate) async fn register_as(server: &str, name: &str) -> Self {
         let redirect_uri = serve("/callback").await;
         let metadata = json!({
-            "client_name": NAME,
+            "client_name": name,
             "redirect_uris": [redirect_uri],
             "grant_types": ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"],
             "token_endpoint_auth_method": "none",

@@ -201,3 +201,29 @@ async fn what_one_person_was_asked_another_cannot_answer() {
     })
     .await;
 }
+
+/// What runs in a page tries to say so in its title, and to load something; the policy's reports would be in the console.
+const HOSTILE: [&str; 3] = [
+    "<script>document.title = 'run'</script>",
+    "\"><img src=x onerror=\"document.title = 'run'\">",
+    "</title><style>h1 { display: none }</style><iframe src=https://app.example>",
+];
+
+#[tokio::test]
+async fn s14_what_an_app_calls_itself_is_shown_and_never_run() {
+    browse(async |person| {
+        let demo = demo();
+        person.open(&format!("{}/login", demo.base())).await;
+        person.sign_in("alice", "wonderland").await;
+        for hostile in HOSTILE {
+            let app = App::register_as(demo.base(), hostile).await;
+            person.open(&app.asks(hostile)).await;
+            let heading = person.heading().await;
+            assert_eq!(heading, format!("Allow {hostile} to use your account?"));
+            assert_eq!(person.title().await, "Allow access to your account?");
+            person.press("Allow").await;
+            assert_eq!(app.is_told(person).await["state"], hostile);
+        }
+    })
+    .await;
+}

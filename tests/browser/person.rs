@@ -47,6 +47,10 @@ impl Person {
         done(self.find("//h1", "a heading").await.text().await)
     }
 
+    pub(crate) async fn title(&self) -> String {
+        done(self.browser.title().await)
+    }
+
     /// Waits until the page has this text somewhere, within one element.
     pub(crate) async fn sees(&self, text: &str) {
         let path = format!("//body//*[contains(normalize-space(), {})]", quoted(text));
