@@ -11,13 +11,14 @@
 use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 use reqwest::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
@@ -85,8 +86,8 @@ async fn sign_in(issuer: &str) -> Result<String, Box<dyn Error>> {
     let token = wait(&http, &metadata, &client_id, &device).await?;
     let whoami = http.get(format!("{issuer}/api/whoami")).bearer_auth(token);
     let whoami: Value = whoami.send().await?.error_for_status()?.json().await?;
-    let name = whoami["sub"].as_str().ok_or("the API knows nobody")?;
-    Ok(name.to_owned())
+    let name = whoami.get("sub").and_then(Value::as_str);
+    Ok(name.ok_or("the API knows nobody")?.to_owned())
 }
 
 /// For issuers without a path; the well-known part would stand before it.
@@ -114,10 +115,8 @@ async fn register(http: &Client, metadata: &Metadata) -> Result<String, Box<dyn 
     });
     let request = http.post(&metadata.registration_endpoint).json(&client);
     let client: Value = request.send().await?.error_for_status()?.json().await?;
-    let id = client["client_id"]
-        .as_str()
-        .ok_or("no client_id came back")?;
-    Ok(id.to_owned())
+    let id = client.get("client_id").and_then(Value::as_str);
+    Ok(id.ok_or("no client_id came back")?.to_owned())
 }
 
 fn show(device: &Device) -> Result<(), Box<dyn Error>> {
