@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use axum::Router;
+use axum::extract::Query;
 use axum::response::Html;
 use axum::routing::get;
 use serde_json::{Value, json};
@@ -64,6 +65,20 @@ impl App {
             client_id: "app".to_owned(),
             redirect_uri: serve("/cb").await,
         }
+    }
+
+    /// Where its page is.
+    pub(crate) fn page(&self) -> String {
+        self.redirect_uri.clone()
+    }
+
+    /// A page of another origin than the server's: by the name `127.0.0.1` of the same site, by `localhost` of another.
+    pub(crate) fn elsewhere(&self, host: &str, html: &str) -> String {
+        let mut url = Url::parse(&self.redirect_uri).unwrap();
+        url.set_host(Some(host)).unwrap();
+        url.set_path("/elsewhere");
+        url.query_pairs_mut().append_pair("html", html);
+        url.into()
     }
 
     /// Where it sends people for a code.
@@ -163,9 +178,17 @@ fn scope(answer: &Value) -> Result<String, String> {
 async fn serve(path: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let pages = Router::new().route(path, get(came_back));
+    let pages = Router::new()
+        .route(path, get(came_back))
+        .route("/elsewhere", get(elsewhere));
     tokio::spawn(async { axum::serve(listener, pages).await });
     format!("http://{address}{path}")
+}
+
+/// Whatever a test wants a page of another origin to be.
+async fn elsewhere(Query(html): Query<HashMap<String, String>>) -> Html<String> {
+    let head = "<!DOCTYPE html><html lang=en><title>Elsewhere</title><link rel=icon href=data:,>";
+    Html(format!("{head}{}", html["html"]))
 }
 
 /// Has a script, so that one sees whether scripts run.

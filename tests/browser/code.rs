@@ -21,6 +21,7 @@ async fn allow(person: &Person, app: &App, state: &str) {
     assert_eq!(scope.as_deref(), Ok("notes:read notes:write"));
 }
 
+// req: http-page-2
 #[tokio::test]
 async fn who_signs_in_and_allows_goes_back_to_the_app_with_a_code_that_works() {
     browse(async |person| {
@@ -209,6 +210,7 @@ const HOSTILE: [&str; 3] = [
     "</title><style>h1 { display: none }</style><iframe src=https://app.example>",
 ];
 
+// req: 6749-10.14-1
 #[tokio::test]
 async fn s14_what_an_app_calls_itself_is_shown_and_never_run() {
     browse(async |person| {

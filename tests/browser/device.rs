@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::chromium::{Scripts, browse, browse_with};
 use crate::{consent_heading, demo};
 
+// req: 8628-3.3-1, 8628-3.3-3
 #[tokio::test]
 async fn who_types_the_code_in_and_allows_connects_the_device() {
     browse(async |person| {
@@ -25,10 +26,12 @@ async fn who_types_the_code_in_and_allows_connects_the_device() {
         );
         person.press("Allow").await;
         person.sees_heading("Device connected").await;
+        assert_eq!(app.polls(&device).await.as_deref(), Ok("notes:read"));
     })
     .await;
 }
 
+// req: 8628-3.3.1-1, 8628-3.3.1-2
 #[tokio::test]
 async fn the_link_of_a_device_fills_the_code_in_and_approves_nothing() {
     browse(async |person| {
@@ -46,6 +49,7 @@ async fn the_link_of_a_device_fills_the_code_in_and_approves_nothing() {
         );
         person.press("Continue").await;
         person.sees_heading(&consent_heading()).await;
+        person.sees(&device.user_code).await;
         person
             .sees("Did somebody send you this code, or a link to this page?")
             .await;

@@ -11,6 +11,7 @@ mod app;
 mod chromium;
 mod code;
 mod device;
+mod elsewhere;
 #[path = "../support/example.rs"]
 mod example;
 mod expired;

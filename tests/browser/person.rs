@@ -47,6 +47,17 @@ impl Person {
         done(self.find("//h1", "a heading").await.text().await)
     }
 
+    /// The heading of what stands in the only frame of the page, which has been loaded by now, or refused. The browser's own page about
+    /// that shows none.
+    pub(crate) async fn framed_heading(&self) -> String {
+        let frame = done(self.browser.find(By::Tag("iframe")).await);
+        done(frame.enter_frame().await);
+        let heading = done(self.browser.find(By::Tag("h1")).await);
+        let heading = done(heading.text().await);
+        done(self.browser.enter_default_frame().await);
+        heading
+    }
+
     pub(crate) async fn title(&self) -> String {
         done(self.browser.title().await)
     }
