@@ -2,9 +2,9 @@
 
 use crate::app::App;
 use crate::chromium::browse;
+use crate::demo;
 use crate::pages::Page;
 use crate::person::Person;
-use crate::demo;
 
 /// The heading that stands in a frame; none if it must not be shown there.
 async fn framed(person: &Person, app: &App, url: &str) -> String {
