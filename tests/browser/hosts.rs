@@ -118,6 +118,82 @@ async fn a_page_of_ones_own_is_answered_by_its_own_form_alone() {
 }
 
 #[tokio::test]
+async fn a_single_page_app_asks_and_answers_in_json() {
+    browse(async |person| {
+        let host = Example::start("spa", &["127.0.0.1:0"]);
+        let app = App::of_the_host(host.base()).await;
+        let question = "May A small program use your account?";
+        person.open(&app.asks("one")).await;
+        person.fill_in("Name", "ada").await;
+        person.press("Sign in").await;
+        person.sees_heading(question).await;
+        person.sees(&app.page()).await;
+        let (first, here) = (person.tab().await, person.url().await);
+        assert_eq!(here.path(), "/app/consent");
+        let second = person.open_tab().await;
+        person.open(here.as_str()).await;
+        person.sees_heading(question).await;
+
+        person.turn_to(&first).await;
+        person.tick("Write notes for you").await;
+        person.press("Allow").await;
+        let told = app.is_told(person).await;
+        assert_eq!(told["state"], "one");
+        let scope = app.redeems(&told["code"]).await;
+        assert_eq!(scope.as_deref(), Ok("notes:read"));
+
+        person.turn_to(&second).await;
+        person.expects_status(409);
+        person.press_and_stay("Deny").await;
+        person.sees_heading("Already answered").await;
+
+        person.open(&app.asks("two")).await;
+        person.sees_heading(question).await;
+        person.press("Deny").await;
+        assert_eq!(app.is_told(person).await["error"], "access_denied");
+
+        person.expects_status(404);
+        let long_ago = format!("{}/app/consent?interaction=long-ago", host.base());
+        person.open(&long_ago).await;
+        person.sees_heading("This request has expired").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_single_page_app_whose_person_has_changed_is_told_so_and_one_who_is_nobody_signs_in() {
+    browse(async |person| {
+        let host = Example::start("spa", &["127.0.0.1:0"]);
+        let app = App::of_the_host(host.base()).await;
+        let question = "May A small program use your account?";
+        person.open(&app.asks("one")).await;
+        person.fill_in("Name", "ada").await;
+        person.press("Sign in").await;
+        person.sees_heading(question).await;
+        let (asked, here) = (person.tab().await, person.url().await);
+        let login = here.as_str().replace("/app/consent", "/login");
+        person.open_tab().await;
+        person.open(&login).await;
+        person.fill_in("Name", "bob").await;
+        person.press("Sign in").await;
+        person.sees("You are bob.").await;
+        person.turn_to(&asked).await;
+        person.expects_status(403);
+        person.press_and_stay("Allow").await;
+        person.sees_heading("Not accepted").await;
+
+        person.forget_cookies().await;
+        person.open(here.as_str()).await;
+        person.fill_in("Name", "ada").await; // the page has sent itself to the login
+        person.press("Sign in").await;
+        person.sees_heading(question).await;
+        person.press("Allow").await;
+        assert_eq!(app.is_told(person).await["state"], "one");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_program_for_the_command_line_signs_in_by_a_code_that_somebody_types_in() {
     browse(async |person| {
         let demo = demo();

@@ -62,9 +62,10 @@ impl Person {
         done(self.browser.title().await)
     }
 
-    /// Waits until the page has this text somewhere, within one element.
+    /// Waits until the page shows this text somewhere, within one element.
     pub(crate) async fn sees(&self, text: &str) {
-        let path = format!("//body//*[contains(normalize-space(), {})]", quoted(text));
+        let holds = format!("contains(normalize-space(), {})", quoted(text));
+        let path = format!("//body//*[{holds} and not(*[{holds}])]");
         self.find(&path, &format!("the text {text:?}")).await;
     }
 
@@ -97,9 +98,18 @@ impl Person {
 
     /// Presses a button, and waits until another page is there.
     pub(crate) async fn press(&self, button: &str) {
-        let path = format!("//button[normalize-space()={}]", quoted(button));
-        let button = self.find(&path, &format!("the button {button:?}")).await;
+        let button = self.button(button).await;
         self.leaves(&button, async || button.click().await).await;
+    }
+
+    /// Presses a button whose page stays and shows something else.
+    pub(crate) async fn press_and_stay(&self, button: &str) {
+        done(self.button(button).await.click().await);
+    }
+
+    async fn button(&self, button: &str) -> WebElement {
+        let path = format!("//button[normalize-space()={}]", quoted(button));
+        self.find(&path, &format!("the button {button:?}")).await
     }
 
     /// Follows a link, and waits until another page is there.
@@ -231,7 +241,8 @@ impl Person {
 
     async fn find(&self, path: &str, what: &str) -> WebElement {
         let query = self.browser.query(By::XPath(path));
-        match query.wait(PATIENCE, GLANCE).first().await {
+        let query = query.and_displayed().wait(PATIENCE, GLANCE);
+        match query.first().await {
             Ok(element) => element,
             Err(error) => {
                 let (url, page) = (self.url().await, self.source().await);
