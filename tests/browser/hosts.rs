@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::chromium::browse;
 use crate::demo;
 use crate::example::{self, Example};
+use crate::looks;
 
 #[tokio::test]
 async fn people_of_axum_login_sign_in_and_are_asked_by_the_built_in_page() {
@@ -128,6 +129,9 @@ async fn a_single_page_app_asks_and_answers_in_json() {
         person.press("Sign in").await;
         person.sees_heading(question).await;
         person.sees(&app.page()).await;
+        if let Some(axe) = looks::axe() {
+            looks::keeps_nobody_out(person, &axe, "the page of the app").await;
+        }
         let (first, here) = (person.tab().await, person.url().await);
         assert_eq!(here.path(), "/app/consent");
         let second = person.open_tab().await;

@@ -96,19 +96,25 @@ async fn no_page_keeps_anybody_out_says_axe() {
     let Some(axe) = axe() else { return };
     browse(async |person| {
         each_page(person, async |person, page| {
-            for theme in THEMES {
-                in_theme(person, theme).await;
-                for width in [320, 1440] {
-                    in_window(person, width, 1).await;
-                    let violations = violations(person, &axe).await;
-                    let where_ = format!("{page:?}, {theme}, {width} px");
-                    assert!(violations.is_empty(), "{where_}: {violations:#?}");
-                }
-            }
+            keeps_nobody_out(person, &axe, &format!("{page:?}")).await;
         })
         .await;
     })
     .await;
+}
+
+/// The page that is shown breaks no rule of axe, and fits its window, in both themes, on a small phone and on a desk.
+pub(crate) async fn keeps_nobody_out(person: &Person, axe: &str, what: &str) {
+    for theme in THEMES {
+        in_theme(person, theme).await;
+        for width in [320, 1440] {
+            in_window(person, width, 1).await;
+            let what = format!("{what}, {theme}, {width} px");
+            fits(person, &what).await;
+            let violations = violations(person, axe).await;
+            assert!(violations.is_empty(), "{what}: {violations:#?}");
+        }
+    }
 }
 
 /// A page with all that the checks look for.
@@ -183,7 +189,7 @@ fn screenshots() -> PathBuf {
 }
 
 /// The source of `axe-core`. `None` if this is to be skipped.
-fn axe() -> Option<String> {
+pub(crate) fn axe() -> Option<String> {
     let installed = npm::install("axe", &[])?;
     let source = installed.join("node_modules/axe-core/axe.min.js");
     Some(fs::read_to_string(source).unwrap())
