@@ -21,7 +21,7 @@ const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 pub(crate) fn client(issuer: &IssuerUrl) -> Result<Client, Failure> {
     let redirect_uri = format!("{}/came-back", issuer.origin());
     Ok(Client::public(CLIENT_ID.parse()?)
-        .name("The app on the start page")
+        .name("Demo Notebook")
         .redirect_uri(redirect_uri.parse()?))
 }
 

@@ -154,8 +154,12 @@ async fn in_theme(person: &Person, theme: Theme) {
         .await;
 }
 
-/// In a window that has room for so many CSS pixels, each of them `scale` pixels of the screen.
+/// In a window that has room for so many CSS pixels, each of them `scale` pixels of the screen. As on phones, scrollbars take no room.
 async fn in_window(person: &Person, width: u32, scale: u32) {
+    let hidden = json!({ "hidden": true });
+    person
+        .devtools("Emulation.setScrollbarsHidden", hidden)
+        .await;
     let window =
         json!({ "width": width, "height": 800, "deviceScaleFactor": scale, "mobile": false });
     person
