@@ -15,6 +15,7 @@ use tower_sessions::Session;
 use tower_sessions::cookie::SameSite;
 use tower_sessions::{MemoryStore, SessionManagerLayer};
 
+use crate::app;
 use crate::pages::{self, Login, Start};
 use crate::people::{self, Person};
 
@@ -67,7 +68,9 @@ struct Host {
 }
 
 async fn start(State(host): State<Host>, person: Option<Extension<Person>>) -> Response {
+    let ask = app::asks(host.oauth.issuer());
     let page = Start {
+        ask: &ask,
         issuer: host.oauth.issuer().as_str(),
         username: person.as_ref().map(|person| person.username.as_str()),
         lines: &host.lines,

@@ -3,6 +3,7 @@
 //! A notes API, the authorization server for it, and a login of its own, as a host would have. `--help` tells the flags; the
 //! start page tells what to try.
 
+mod app;
 mod clock;
 mod flags;
 mod login;
@@ -59,6 +60,7 @@ async fn serve(flags: Flags) -> Result<(), Failure> {
 
     let app = notes::routes(&oauth::api(&flags, &oauth)?)
         .merge(login::routes(&oauth, &lines))
+        .merge(app::routes(&oauth))
         .layer(oauth.layer())
         .layer(middleware::from_fn(login::who_is_there))
         .layer(login::sessions(&oauth));

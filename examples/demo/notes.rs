@@ -10,7 +10,6 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use tower_http::cors::{Any, CorsLayer};
 use tower_oauth::{AccessToken, ResourceServer};
 
@@ -44,12 +43,19 @@ pub(crate) fn routes(api: &ResourceServer) -> Router {
         .route("/health", get(|| async { "ok\n" }))
 }
 
-async fn whoami(token: AccessToken) -> Json<Value> {
-    Json(json!({
-        "sub": token.subject().as_str(),
-        "client_id": token.client_id().map(|id| id.as_str()),
-        "scope": token.scope().to_string(),
-    }))
+#[derive(Serialize)]
+struct Whoami {
+    sub: String,
+    client_id: Option<String>,
+    scope: String,
+}
+
+async fn whoami(token: AccessToken) -> Json<Whoami> {
+    Json(Whoami {
+        sub: token.subject().to_string(),
+        client_id: token.client_id().map(ToString::to_string),
+        scope: token.scope().to_string(),
+    })
 }
 
 async fn list(State(notes): State<Notes>, token: AccessToken) -> Json<Vec<Note>> {

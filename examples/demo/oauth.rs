@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use axum::extract::ConnectInfo;
 use tower_oauth::server::{AuthorizationServerBuilder, Limit};
-use tower_oauth::store::StoreError;
 use tower_oauth::types::{Client, GrantType, Introspects, IssuerUrl, Secret};
 use tower_oauth::{
     AuthorizationServer, Issuer, Registration, ResourceServer, SqliteStore, resource,
@@ -13,7 +12,7 @@ use tower_oauth::{
 use crate::Failure;
 use crate::clock::OffBy;
 use crate::flags::{Flags, Store};
-use crate::{login, stores};
+use crate::{app, login, stores};
 
 /// The scopes that mean something to the API.
 const NOTES: [&str; 2] = ["notes:read", "notes:write"];
@@ -100,10 +99,9 @@ fn lifetimes(mut builder: AuthorizationServerBuilder, flags: &Flags) -> Authoriz
 }
 
 /// Those that the store has already are left as they are.
-async fn create_clients(oauth: &AuthorizationServer) -> Result<(), StoreError> {
+async fn create_clients(oauth: &AuthorizationServer) -> Result<(), Failure> {
     let confidential = |id: &str, secret: &str| {
-        let id = id.parse().map_err(StoreError::new)?;
-        Ok::<_, StoreError>(Client::confidential(id, &Secret::new(secret)))
+        Ok::<_, Failure>(Client::confidential(id.parse()?, &Secret::new(secret)))
     };
     let api = confidential("demo-api", "demo-api-secret")?
         .name("The notes API, elsewhere")
@@ -112,7 +110,8 @@ async fn create_clients(oauth: &AuthorizationServer) -> Result<(), StoreError> {
     let job = confidential("demo-job", "demo-job-secret")?
         .name("A job at night")
         .grant_types([GrantType::ClientCredentials]);
-    for client in [api, job] {
+    let app = app::client(oauth.issuer())?;
+    for client in [api, job, app] {
         oauth.clients().create(client).await?;
     }
     Ok(())

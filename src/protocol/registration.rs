@@ -1,6 +1,6 @@
 //! Client metadata, as it is sent and as it is answered (RFC 7591 §2, §3.2.1).
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -169,7 +169,7 @@ impl ClientMetadata {
             uris,
             &self.grant_types,
             &self.scope,
-            &self.kept,
+            in_order(&self.kept),
         );
         Digest::of(
             "client_metadata",
@@ -232,6 +232,23 @@ pub(crate) fn software_statement(members: &Map<String, Value>) -> Result<Option<
     } else {
         Err(invalid())
     }
+}
+
+/// The members in the order of their names, at any depth: where some other crate has switched `preserve_order` of `serde_json` on, a
+/// map has them as they came.
+fn in_order(members: &Map<String, Value>) -> Map<String, Value> {
+    fn value(given: &Value) -> Value {
+        match given {
+            Value::Object(members) => in_order(members).into(),
+            Value::Array(list) => list.iter().map(value).collect(),
+            plain => plain.clone(),
+        }
+    }
+    let members: BTreeMap<_, _> = members.iter().collect();
+    let members = members.into_iter();
+    members
+        .map(|(name, given)| (name.clone(), value(given)))
+        .collect()
 }
 
 /// Members that are given back as they came, if they have the right form (RFC 7591 §2, §2.2).
@@ -575,5 +592,20 @@ mod tests {
         )
         .unwrap();
         assert!(one.digest() == same.digest() && one.digest() != other.digest());
+    }
+
+    #[test]
+    fn registrations_are_equal_in_whatever_order_their_members_came() {
+        let digest = |kept: &str| {
+            let text = format!(r#"{{"redirect_uris":["https://x.example/cb"],{kept}}}"#);
+            register(&text).unwrap().digest()
+        };
+        let one =
+            digest(r#""contacts":["a"],"jwks":{"keys":[{"kty":"OKP","x":"AA","crv":"Ed25519"}]}"#);
+        let same =
+            digest(r#""jwks":{"keys":[{"crv":"Ed25519","kty":"OKP","x":"AA"}]},"contacts":["a"]"#);
+        let other =
+            digest(r#""jwks":{"keys":[{"crv":"Ed25519","kty":"OKP","x":"AB"}]},"contacts":["a"]"#);
+        assert!(one == same && one != other);
     }
 }

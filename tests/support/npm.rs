@@ -9,13 +9,13 @@ use std::process::{Command, Output};
 use std::{env, fs};
 
 /// Copies `tests/<folder>` into the target folder and installs its packages there, once for each lock file. `None` if this is to be skipped.
-pub(crate) fn install(folder: &str, program: &str) -> Option<PathBuf> {
+pub(crate) fn install(folder: &str, programs: &[&str]) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests")
         .join(folder);
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(format!("npm-{folder}"));
     fs::create_dir_all(&target).expect("the target folder can be written");
-    for file in ["package.json", "package-lock.json", program] {
+    for file in ["package.json", "package-lock.json"].iter().chain(programs) {
         fs::copy(source.join(file), target.join(file)).expect("the target folder can be written");
     }
     let lock = fs::read(source.join("package-lock.json")).expect("it was copied");

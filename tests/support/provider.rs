@@ -50,7 +50,7 @@ impl Provider {
     /// Starts one with keys of its own. `None` if this is to be skipped.
     pub(crate) fn start() -> Option<Self> {
         static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
-        let folder = FOLDER.get_or_init(|| npm::install("oidc_provider", "server.mjs"));
+        let folder = FOLDER.get_or_init(|| npm::install("oidc_provider", &["server.mjs"]));
         let stopped = Stopped {
             folder: folder.clone()?,
             url: "http://127.0.0.1:0".to_owned(),

@@ -1,0 +1,34 @@
+//! The pages as people meet them: the machine's Chromium against the demo, each test in a browser of its own.
+//!
+//! Needs `chromium` and `chromedriver`. Where they are missing the tests fail, unless `TOWER_OAUTH_SKIP_SERVICES=1` skips them.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod app;
+mod chromium;
+mod code;
+mod device;
+mod elsewhere;
+#[path = "../support/example.rs"]
+mod example;
+mod expired;
+mod hosts;
+mod looks;
+#[path = "../support/npm.rs"]
+mod npm;
+mod pages;
+mod person;
+
+use example::Example;
+
+fn demo() -> Example {
+    Example::start("demo", &["--listen", "127.0.0.1:0", "--store", "memory:"])
+}
+
+/// Of the page that asks.
+fn consent_heading() -> String {
+    format!("Allow {} to use your account?", app::NAME)
+}
