@@ -191,6 +191,30 @@ pub(crate) async fn redis() -> RedisStore {
     builder.connect().await.unwrap()
 }
 
+/// On the store that `TEST_STORE` names, with the files that it needs.
+async fn on_store(
+    builder: AuthorizationServerBuilder,
+) -> (AuthorizationServerBuilder, Option<Arc<tempfile::TempDir>>) {
+    match std::env::var("TEST_STORE").as_deref() {
+        Ok("sqlite") => {
+            let files = tempfile::tempdir().unwrap();
+            let store = tower_oauth::SqliteStore::open(files.path().join("oauth.db"))
+                .await
+                .unwrap();
+            (builder.store(store), Some(Arc::new(files)))
+        }
+        Ok("postgres") => {
+            let store = postgres_server::store().await;
+            (builder.store(store.expect("TEST_STORE names it")), None)
+        }
+        Ok("redis") => (builder.store(redis().await), None),
+        Ok("memory") | Err(_) => (builder.store(MemoryStore::new()), None),
+        Ok(other) => {
+            panic!("TEST_STORE={other} is not known: memory, sqlite, postgres or redis")
+        }
+    }
+}
+
 impl Harness {
     pub(crate) async fn new() -> Self {
         Self::with(|builder| builder).await
@@ -214,24 +238,7 @@ impl Harness {
     ) -> Self {
         watch::start();
         let clock = ManualClock::new(NOW);
-        let (builder, files) = match std::env::var("TEST_STORE").as_deref() {
-            Ok("sqlite") => {
-                let files = tempfile::tempdir().unwrap();
-                let store = tower_oauth::SqliteStore::open(files.path().join("oauth.db"))
-                    .await
-                    .unwrap();
-                (builder.store(store), Some(Arc::new(files)))
-            }
-            Ok("postgres") => {
-                let store = postgres_server::store().await;
-                (builder.store(store.expect("TEST_STORE names it")), None)
-            }
-            Ok("redis") => (builder.store(redis().await), None),
-            Ok("memory") | Err(_) => (builder.store(MemoryStore::new()), None),
-            Ok(other) => {
-                panic!("TEST_STORE={other} is not known: memory, sqlite, postgres or redis")
-            }
-        };
+        let (builder, files) = Box::pin(on_store(builder)).await;
         let oauth = more(builder.clock(clock.clone())).build().unwrap();
         let harness = Self {
             oauth,
