@@ -88,7 +88,7 @@ async fn rfc9470_6_1_a_jwt_that_is_not_enough_is_followed_by_one_that_is() {
 
 #[tokio::test]
 async fn rfc9470_6_2_a_token_that_is_asked_about_and_not_enough_is_followed_by_one_that_is() {
-    let server = host(|builder| builder).await;
+    let server = host(|builder| builder.access_token_format(AccessTokenFormat::Opaque)).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}/auth/introspect", listener.local_addr().unwrap());
     let app = Router::new().layer(server.oauth.layer());
