@@ -108,6 +108,9 @@ pub fn cases<S: Stores>() -> Vec<Case<S>> {
         case("kinds are separate", |s| {
             Box::pin(records::kinds_are_separate(s))
         }),
+        case("digests that are alike are separate", |s| {
+            Box::pin(records::digests_that_are_alike_are_separate(s))
+        }),
         case("replace needs the version that stands", |s| {
             Box::pin(records::replace_needs_the_version_that_stands(s))
         }),
@@ -141,6 +144,9 @@ pub fn cases<S: Stores>() -> Vec<Case<S>> {
         case("list follows the records", |s| {
             Box::pin(lists::list_follows_the_records(s))
         }),
+        case("purge goes by the expiry that stands", |s| {
+            Box::pin(lists::purge_goes_by_the_expiry_that_stands(s))
+        }),
         case("purge forgets only what has expired", |s| {
             Box::pin(lists::purge_forgets_only_what_has_expired(s))
         }),
@@ -152,6 +158,9 @@ pub fn cases<S: Stores>() -> Vec<Case<S>> {
         }),
         case("the feed tells what was announced", |s| {
             Box::pin(feed::the_feed_tells_what_was_announced(s))
+        }),
+        case("the feed tells what can be read", |s| {
+            Box::pin(feed::the_feed_tells_what_can_be_read(s))
         }),
         case("the feed tells nothing else", |s| {
             Box::pin(feed::the_feed_tells_nothing_else(s))

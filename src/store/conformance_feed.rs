@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::conformance::Stores;
 use super::conformance_asking::{
     CALLERS, LATER, NOW, ROUNDS, answered, changes, dead, feed, first, inserted, key, nodes,
-    record, replaced, together, told_until,
+    record, replaced, standing, together, told_until,
 };
 use super::{Changes, Kind, Store as _};
 
@@ -43,6 +43,28 @@ pub(super) async fn the_feed_tells_what_was_announced<S: Stores>(stores: &S) {
             told,
             [inserted_dead, replaced_dead, removed],
             "the feed did not tell an announced insert, an announced replace and a remove, in this order"
+        );
+    }
+}
+
+pub(super) async fn the_feed_tells_what_can_be_read<S: Stores>(stores: &S) {
+    let nodes = nodes(stores).await;
+    let (here, there) = (first(&nodes), nodes.last().expect("a fresh store is one"));
+    let Some(mut cursor) = feed(&**there).await else {
+        return;
+    };
+    for number in 0..ROUNDS {
+        let key = key(Kind::Grant, number);
+        let version = inserted(here, key, record("1", LATER)).await;
+        let hear = async {
+            let (told, next) = told_until(&**there, cursor, key).await;
+            (told, next, standing(&**there, key).await.0)
+        };
+        let (_, (told, next, found)) = tokio::join!(replaced(here, key, version, dead()), hear);
+        cursor = next;
+        assert!(
+            told.is_none() || found.value == dead().value,
+            "the feed told a death that could not be read yet"
         );
     }
 }

@@ -6,7 +6,7 @@ use super::conformance::Stores;
 use super::conformance_asking::{
     LATER, NOW, after, answered, before, inserted, key, listed, owner, page, record, replaced,
 };
-use super::{Kind, Listing, Store as _};
+use super::{Insert, Kind, Listing, Store as _};
 use crate::types::Timestamp;
 
 pub(super) async fn list_names_all_of_an_owner<S: Stores>(stores: &S) {
@@ -166,6 +166,26 @@ pub(super) async fn purge_forgets_only_what_has_expired<S: Stores>(stores: &S) {
         assert!(
             listed.contains(&key(Kind::Grant, number).digest),
             "list left out a record that stands after a purge"
+        );
+    }
+}
+
+pub(super) async fn purge_goes_by_the_expiry_that_stands<S: Stores>(stores: &S) {
+    let store = stores.fresh().await;
+    for (number, longer) in (0..).zip([after(NOW, 1), Timestamp::MAX]) {
+        let key = key(Kind::Grant, number);
+        let put = store.insert(key, record("1", NOW), before(NOW, 9));
+        let Insert::Inserted(version) = answered(put.await) else {
+            panic!("insert said Exists where nothing stood");
+        };
+        replaced(&store, key, version, record("2", longer)).await;
+    }
+    answered(store.purge(NOW, 1000).await);
+    for number in 0..2 {
+        let found = answered(store.get(key(Kind::Grant, number)).await);
+        assert!(
+            found.is_some(),
+            "purge forgot a record whose expiry a replace had put off"
         );
     }
 }

@@ -6,8 +6,8 @@ use super::conformance::Stores;
 use super::conformance_asking::{
     LATER, NOW, after, answered, before, inserted, key, listed, owner, record, replaced, standing,
 };
-use super::{Insert, Kind, Replace, Store as _};
-use crate::types::Timestamp;
+use super::{Insert, Key, Kind, Replace, Store as _};
+use crate::types::{Digest, Timestamp};
 
 pub(super) async fn get_returns_what_was_put<S: Stores>(stores: &S) {
     let store = stores.fresh().await;
@@ -130,6 +130,42 @@ pub(super) async fn kinds_are_separate<S: Stores>(stores: &S) {
         let found = answered(store.get(key(*kind, 0)).await).map(|(record, _)| record);
         let expected = (*kind != Kind::Device).then(|| record(text, LATER));
         assert_eq!(found, expected, "remove touched a record of another kind");
+    }
+}
+
+pub(super) async fn digests_that_are_alike_are_separate<S: Stores>(stores: &S) {
+    let store = stores.fresh().await;
+    let ends_in = |rest: u8, last: u8| {
+        let mut bytes = [rest; 32];
+        let [.., end] = &mut bytes;
+        *end = last;
+        Digest::from_bytes(bytes)
+    };
+    let alike = [(0, 0), (0, 1), (b' ', b' '), (255, 254), (255, 255)];
+    let alike = alike.map(|(rest, last)| ends_in(rest, last));
+    let put = |digest: Digest| {
+        let mut record = record(&format!("{:?}", digest.as_bytes()), LATER);
+        record.owners = vec![digest];
+        record
+    };
+    for digest in alike {
+        let done = store.insert(Key::new(Kind::Grant, digest), put(digest), NOW);
+        assert!(
+            matches!(answered(done.await), Insert::Inserted(_)),
+            "insert said Exists for a digest that is like another"
+        );
+    }
+    for digest in alike {
+        assert_eq!(
+            standing(&store, Key::new(Kind::Grant, digest)).await.0,
+            put(digest),
+            "get gave the record of a digest that is like another"
+        );
+        assert_eq!(
+            listed(&store, (Kind::Grant, digest), 7).await,
+            [digest],
+            "list took an owner for one that is like it"
+        );
     }
 }
 

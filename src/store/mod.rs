@@ -351,7 +351,8 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<u32, StoreError>> + Send;
 
-    /// Waits for the deaths that follow a cursor.
+    /// Waits for the deaths that follow a cursor. One is told only when whoever hears of it reads what was written, at any node: who
+    /// drops what was cached and asks again would otherwise keep what stood before.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot tell.

@@ -113,23 +113,36 @@ impl PostgresStore {
     /// It needs the right to create; all else needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the table.
     ///
     /// # Errors
-    /// [`PostgresOpenError`] says why not.
+    /// [`PostgresOpenError`] says why not. One that is not done within [`timeout`](PostgresStoreBuilder::timeout) has failed as well.
     pub async fn migrate(&self) -> Result<(), PostgresOpenError> {
-        let mut connection = self.lend().await?;
-        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
-        let mut transaction = connection.get()?.begin_with(begin).await?;
-        self.0.table.migrate(&mut transaction).await?;
-        transaction.commit().await?;
-        connection.give_back();
-        Ok(())
+        self.in_time(async {
+            let mut connection = self.0.connections.lend().await?;
+            let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
+            let mut transaction = connection.get()?.begin_with(begin).await?;
+            self.0.table.migrate(&mut transaction).await?;
+            transaction.commit().await?;
+            connection.give_back();
+            Ok(())
+        })
+        .await
     }
 
     /// A connection, in time.
     pub(super) async fn lend(&self) -> Result<Lent<'_>, PostgresOpenError> {
-        let lent = tokio::time::timeout(self.0.timeout, self.0.connections.lend()).await;
-        Ok(lent.map_err(|_| PostgresOpenError::Failed {
-            source: NO_ANSWER.into(),
-        })??)
+        self.in_time(async { Ok(self.0.connections.lend().await?) })
+            .await
+    }
+
+    async fn in_time<T>(
+        &self,
+        asked: impl Future<Output = Result<T, PostgresOpenError>>,
+    ) -> Result<T, PostgresOpenError> {
+        let answer = tokio::time::timeout(self.0.timeout, asked).await;
+        answer.unwrap_or_else(|_elapsed| {
+            Err(PostgresOpenError::Failed {
+                source: NO_ANSWER.into(),
+            })
+        })
     }
 
     /// The rows of a statement, after its commit.

@@ -4,8 +4,11 @@
 //! insert that has written its index and not yet its record is therefore left alone: it may not take that long (`redis_record.rs`).
 
 use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
 
 use redis::{RedisError, Value};
+use tokio::task::JoinSet;
 
 use super::redis_link::{Link, Node};
 use super::redis_record::{self as layout, Prefix};
@@ -33,7 +36,7 @@ impl Round {
     /// Looks at so many members of indexes.
     pub(super) async fn go_on(
         &mut self,
-        link: &Link,
+        link: &Arc<Link>,
         prefix: &Prefix,
         limit: u32,
     ) -> Result<(), RedisError> {
@@ -91,7 +94,7 @@ impl Round {
 
 /// Takes out what has gone of the next members of an index; says how many were looked at, and the last, or nothing if that was the end.
 async fn look_through(
-    link: &Link,
+    link: &Arc<Link>,
     prefix: &Prefix,
     index: &[u8],
     after: &[u8],
@@ -108,11 +111,20 @@ async fn look_through(
     let old: Vec<Vec<u8>> = link.run(&layout::OLD, index, &arguments).await?;
     let mut old = old.into_iter();
     let last = old.next().unwrap_or_default();
+    // All are asked about at once, so that Redis may be far away: in a cluster their records are on many nodes.
+    let mut asked = JoinSet::new();
+    for member in old {
+        let (link, prefix) = (Arc::clone(link), prefix.clone());
+        asked.spawn(async move {
+            let gone = is_gone(&link, &prefix, kind, &member).await?;
+            Ok::<_, RedisError>(gone.then_some(member))
+        });
+    }
     let mut gone = redis::cmd("ZREM");
     gone.arg(index);
     let mut any = false;
-    for member in old {
-        if is_gone(link, prefix, kind, &member).await? {
+    while let Some(answer) = asked.join_next().await {
+        if let Some(member) = answer.map_err(io::Error::other)?? {
             gone.arg(member);
             any = true;
         }

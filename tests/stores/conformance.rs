@@ -138,6 +138,51 @@ async fn every_case_of_the_suite_fails_a_store_that_breaks_its_promise() {
             "stands under another kind only",
         ),
         (
+            Fault::ComparesHalfDigests,
+            "digests that are alike are separate",
+            "for a digest that is like another",
+        ),
+        (
+            Fault::ForgetsTheSecondOwner,
+            "get returns what was put",
+            "get gave other owners",
+        ),
+        (
+            Fault::CutsLongValues,
+            "get returns what was put",
+            "get gave another value",
+        ),
+        (
+            Fault::ReplaceKeepsExpiry,
+            "replace needs the version that stands",
+            "replace did not put the new value, expiry",
+        ),
+        (
+            Fault::ListsBackwards,
+            "list names all of an owner",
+            "not in the order of the digests",
+        ),
+        (
+            Fault::ListsOnePage,
+            "list names all of an owner",
+            "left out a record that stands",
+        ),
+        (
+            Fault::PurgesByTheFirstExpiry,
+            "purge goes by the expiry that stands",
+            "whose expiry a replace had put off",
+        ),
+        (
+            Fault::FeedMissesReplaces,
+            "the feed tells what was announced",
+            "did not tell an announced insert, an announced replace",
+        ),
+        (
+            Fault::FeedTellsTooEarly,
+            "the feed tells what can be read",
+            "could not be read yet",
+        ),
+        (
             Fault::ReplacesStale,
             "replace needs the version that stands",
             "replace took a version that no longer stands",

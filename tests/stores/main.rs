@@ -5,6 +5,7 @@ mod commits;
 mod conformance;
 mod file;
 mod postgres;
+mod postgres_plans;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
 mod processes;

@@ -254,6 +254,24 @@ async fn a_server_that_is_paused_or_restarted_fails_in_bounded_time_and_is_used_
     );
 }
 
+#[tokio::test]
+async fn a_migration_that_is_not_answered_fails_in_bounded_time() {
+    let Some(mut server) = server::Server::start(&["fsync=off"]) else {
+        return;
+    };
+    let store = PostgresStore::builder().timeout(Duration::from_secs(1));
+    let store = store.connect(&server.url()).await.unwrap();
+    // The connection stands already, and seems to be alive.
+    server.order("pause");
+    let error = in_time(store.migrate()).await.unwrap_err();
+    assert!(
+        matches!(error, PostgresOpenError::Failed { .. }),
+        "{error:?}"
+    );
+    server.order("go");
+    store.migrate().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_waits_for_a_lock_waits_in_bounded_time_and_leaves_the_pool_as_it_was() {
     let Some(url) = server::url() else { return };

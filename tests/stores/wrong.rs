@@ -7,7 +7,7 @@ use tower_oauth::store::{
     Changes, Cursor, Insert, Key, Kind, Listing, MemoryStore, Page, Record, Replace, Store,
     StoreError, Version,
 };
-use tower_oauth::types::Timestamp;
+use tower_oauth::types::{Digest, Timestamp};
 
 use crate::support::{NOW, later};
 
@@ -23,6 +23,15 @@ pub(crate) enum Fault {
     InsertChecksThenWrites,
     InsertClearsThenWrites,
     IgnoresKind,
+    ComparesHalfDigests,
+    ForgetsTheSecondOwner,
+    CutsLongValues,
+    ReplaceKeepsExpiry,
+    ListsBackwards,
+    ListsOnePage,
+    PurgesByTheFirstExpiry,
+    FeedMissesReplaces,
+    FeedTellsTooEarly,
     ReplacesStale,
     ReplacesOwners,
     ReplaceCreates,
@@ -56,6 +65,8 @@ pub(crate) struct Wrong {
     /// By key: a number that begins again with each record, and the version it stands for.
     counted: Arc<Mutex<HashMap<Key, (u64, Version)>>>,
     removed: Arc<Mutex<HashSet<Key>>>,
+    /// When each record was to expire as it was put.
+    first_expiry: Arc<Mutex<HashMap<Key, Timestamp>>>,
 }
 
 impl Wrong {
@@ -65,6 +76,7 @@ impl Wrong {
             inner: Arc::default(),
             counted: Arc::default(),
             removed: Arc::default(),
+            first_expiry: Arc::default(),
         }
     }
 
@@ -73,16 +85,22 @@ impl Wrong {
     }
 
     fn key(&self, key: Key) -> Key {
-        if self.is(Fault::IgnoresKind) {
-            Key::new(Kind::Client, key.digest)
-        } else {
-            key
+        match self.fault {
+            Fault::IgnoresKind => Key::new(Kind::Client, key.digest),
+            Fault::ComparesHalfDigests => {
+                let mut bytes = *key.digest.as_bytes();
+                bytes[16..].fill(0);
+                Key::new(key.kind, Digest::from_bytes(bytes))
+            }
+            _ => key,
         }
     }
 
     fn record(&self, mut record: Record) -> Record {
         match self.fault {
             Fault::ForgetsOwners => record.owners.clear(),
+            Fault::ForgetsTheSecondOwner => record.owners.truncate(1),
+            Fault::CutsLongValues => record.value.truncate(65_535),
             Fault::ChangesExpiry => record.expires_at = later(record.expires_at, 1),
             Fault::FeedTellsEveryWrite => record.announce = true,
             Fault::PurgesTheEverlasting if record.expires_at == Timestamp::MAX => {
@@ -91,6 +109,11 @@ impl Wrong {
             _ => {}
         }
         record
+    }
+
+    fn expires_first(&self, key: Key, at: Timestamp) {
+        let mut first_expiry = self.first_expiry.lock().expect("no thread panics");
+        first_expiry.insert(key, at);
     }
 
     fn was_removed(&self, key: Key) -> bool {
@@ -120,6 +143,7 @@ impl Store for Wrong {
     async fn insert(&self, key: Key, record: Record, now: Timestamp) -> Result<Insert, StoreError> {
         let key = self.key(key);
         let mut record = self.record(record);
+        self.expires_first(key, record.expires_at);
         let mut now = now;
         match self.fault {
             Fault::FeedMissesInserts => record.announce = false,
@@ -168,11 +192,27 @@ impl Store for Wrong {
         record: Record,
     ) -> Result<Replace, StoreError> {
         let key = self.key(key);
-        let record = self.record(record);
-        let stands = self.inner.get(key).await?.map(|(_, version)| version);
+        let mut record = self.record(record);
+        let found = self.inner.get(key).await?;
+        let stands = found.as_ref().map(|(_, version)| *version);
+        if let (Fault::ReplaceKeepsExpiry, Some((found, _))) = (self.fault, &found) {
+            record.expires_at = found.expires_at;
+        }
+        if self.is(Fault::FeedMissesReplaces) {
+            record.announce = false;
+        }
         let mut read = read;
         let mut number = 0;
         match (self.fault, stands) {
+            (Fault::FeedTellsTooEarly, Some(_)) if record.announce => {
+                let (mut early, _) = found.expect("it stands");
+                early.announce = true;
+                if let Replace::Replaced(version) = self.inner.replace(key, read, early).await? {
+                    read = version;
+                }
+                tokio::task::yield_now().await;
+                record.announce = false;
+            }
             (Fault::ReplacesStale, Some(stands)) => read = stands,
             (Fault::ReplacesOwners, Some(stands)) if stands == read => {
                 self.inner.remove(key).await?;
@@ -235,6 +275,8 @@ impl Store for Wrong {
         let mut page = self.inner.list(listing).await?;
         match self.fault {
             Fault::ListsAfterInclusive => page.digests.splice(0..0, asked.after).for_each(drop),
+            Fault::ListsBackwards => page.digests.reverse(),
+            Fault::ListsOnePage => page.next = None,
             Fault::ListsWithoutTheLast if page.next.is_none() => drop(page.digests.pop()),
             _ => {}
         }
@@ -245,6 +287,13 @@ impl Store for Wrong {
         match self.fault {
             Fault::PurgesTooEarly => self.inner.purge(later(now, 1), limit).await,
             Fault::PurgesWithoutLimit => self.inner.purge(now, u32::MAX).await,
+            Fault::PurgesByTheFirstExpiry => {
+                let first_expiry = self.first_expiry.lock().expect("no thread panics").clone();
+                for (key, _) in first_expiry.iter().filter(|(_, ends)| **ends <= now) {
+                    self.inner.remove(*key).await?;
+                }
+                Ok(0)
+            }
             Fault::PurgesInWordsOnly => Ok(u32::from(now.as_secs() >= NOW) * limit.min(3)),
             _ => self.inner.purge(now, limit).await,
         }

@@ -23,9 +23,7 @@ pub(crate) struct Example {
 impl Example {
     /// Starts it with these arguments, which should let it listen on port 0, and waits until it serves.
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
-        let program = program(name);
-        let advice = "`cargo build --examples --all-features` makes it";
-        Self::run(Command::new(program).args(arguments), advice)
+        Self::run(Command::new(program(name)).args(arguments), ADVICE)
     }
 
     /// Starts any program that says where it listens as the examples do. `advice` is for whoever has not got it.
@@ -73,6 +71,8 @@ impl Drop for Example {
 }
 
 const MARK: &str = "listening on http://";
+/// `cargo test --test NAME` builds no examples.
+const ADVICE: &str = "`cargo build --examples --all-features` makes it";
 
 /// Keeps what the program prints, and tells the address once it is printed.
 fn keep(stream: impl Read, printed: &Mutex<String>, tell: Option<&mpsc::Sender<String>>) {
@@ -99,7 +99,8 @@ pub(crate) fn program(name: &str) -> PathBuf {
         .ancestors()
         .nth(2)
         .expect("tests lie in target/PROFILE/deps");
-    profile
-        .join("examples")
-        .join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+    let program = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    let program = profile.join("examples").join(program);
+    assert!(program.exists(), "there is no {program:?}: {ADVICE}");
+    program
 }
