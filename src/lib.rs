@@ -166,6 +166,8 @@
 
 #[cfg(feature = "server")]
 mod grant;
+#[cfg(feature = "server")]
+pub mod pages;
 #[cfg(any(feature = "server", feature = "resource"))]
 mod protocol;
 #[cfg(feature = "resource")]

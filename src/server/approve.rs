@@ -7,11 +7,13 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use super::authorization_response::{
     Address, DENIED, page, page_decided, page_error, page_forged, see_other,
 };
+use super::connected_apps;
 use super::consent::{ask, csrf, keep_consent};
 use super::interaction::{Approval, Decision};
 use super::issue::is_client;
 use super::waiting::Waiting;
 use super::{Answer, AuthorizationServer, Event, Inner};
+use crate::pages::Message;
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
 use crate::types::record::{
@@ -33,6 +35,9 @@ impl AuthorizationServer {
     /// the browser is to be sent. A request that is unknown, expired or decided already gets a page that says so.
     pub async fn resume(&self, interaction: &str, decision: Decision) -> Response<Body> {
         let answering = async {
+            if interaction == connected_apps::LOGIN {
+                return connected_apps::come_back(&self.0).into();
+            }
             match Waiting::load(&self.0, Secret::new(interaction)).await {
                 Ok(waiting) if waiting.is_decided() => page_decided().into(),
                 // A handler has no inner service to forward to: the browser is sent to the page that does.
@@ -45,7 +50,11 @@ impl AuthorizationServer {
             .observe("authorize", false, Box::pin(answering))
             .await
         {
-            Answer::Respond(response) => response.map(Body::from),
+            Answer::Respond(mut response) => {
+                // Whoever resumes has no request of the browser's at hand: the page is in the first language.
+                self.0.config.pages.finish(&HeaderMap::new(), &mut response);
+                response.map(Body::from)
+            }
             Answer::Forward(pending) => see_other(&self.resume_path(pending.id())).map(Body::from),
         }
     }
@@ -144,13 +153,7 @@ pub(crate) async fn settle(server: &Inner, waiting: Waiting, decision: Decision,
             refused(server, waiting).await
         }
         Decision::Login => match &server.config.login_path {
-            Some(path) => {
-                let query = url::form_urlencoded::Serializer::new(String::new())
-                    .append_pair("interaction", waiting.id.expose())
-                    .finish();
-                let joint = if path.contains('?') { '&' } else { '?' };
-                see_other(&format!("{path}{joint}{query}")).into()
-            }
+            Some(path) => see_other(&login_url(path, waiting.id.expose())).into(),
             None => waiting.refuse(
                 server,
                 &OAuthError::new(ErrorCode::ServerError, "There is no login"),
@@ -165,6 +168,15 @@ pub(crate) async fn settle(server: &Inner, waiting: Waiting, decision: Decision,
         }
         Decision::Forward => see_other(&server.resume_path(waiting.id.expose())).into(),
     }
+}
+
+/// The host's login, which sends the browser back to what waits under this id.
+pub(crate) fn login_url(path: &str, interaction: &str) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("interaction", interaction)
+        .finish();
+    let joint = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{joint}{query}")
 }
 
 /// Somebody is signed in, or the host has said that nobody need be: the client is told what was wrong with its request.
@@ -231,10 +243,7 @@ pub(crate) async fn approve(
         Flow::Code { .. } => approve_code(server, waiting, approved, by_page).await,
         Flow::Refused { .. } => refused(server, waiting).await,
         Flow::Device { device, .. } => {
-            let done = (
-                "Device connected",
-                "You can close this page and go back to your device.",
-            );
+            let done = Message::DeviceConnected;
             let state = DeviceState::Approved { approved };
             end_device(server, (waiting, device), state, done)
                 .await
@@ -301,10 +310,7 @@ async fn approve_code(
 
 async fn deny(server: &Inner, mut waiting: Waiting, by: By) -> Answer {
     if let Flow::Device { device, .. } = waiting.read.record.flow {
-        let done = (
-            "Request denied",
-            "Nothing was given to the device. You can close this page.",
-        );
+        let done = Message::DeviceDenied;
         return end_device(server, (waiting, device), DeviceState::Denied, done)
             .await
             .into();
@@ -329,7 +335,7 @@ async fn end_device(
     server: &Inner,
     (mut waiting, device): (Waiting, Digest),
     state: DeviceState,
-    done: (&str, &str),
+    done: Message,
 ) -> Response<Bytes> {
     let decided = match decide_device(server, device, &state).await {
         Ok(decided) => decided,
@@ -353,7 +359,7 @@ async fn end_device(
         error.log();
     }
     if decided {
-        page(StatusCode::OK, done.0, done.1)
+        page(StatusCode::OK, done)
     } else {
         page_decided()
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY};
 use http::{HeaderValue, Response, StatusCode};
 
-use super::pages::{self, Leaving, Message};
+use crate::pages::{self, Leaving, Message, Page};
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::types::{Client, IssuerUrl, RedirectUri, RegisteredBy, Secret};
 
@@ -71,12 +71,14 @@ impl<'a> Address<'a> {
             return response;
         }
         let parameters = self.complete(&parameters);
+        // Made here and from a `RedirectUri`, so that it is never a `javascript:` URL.
+        let url = self.redirect_uri.with_parameters(parameters);
         let page = Leaving {
-            redirect_uri: self.redirect_uri,
-            parameters: &parameters,
-            text: error.description,
+            redirect_uri: self.redirect_uri.clone(),
+            url: Secret::new(url),
+            detail: error.description,
         };
-        let mut response = pages::respond(error.status, &page);
+        let mut response = pages::page(error.status, Page::Leaving(page));
         response.extensions_mut().insert(error.refused());
         error.hint(response.headers_mut());
         response
@@ -100,27 +102,56 @@ impl<'a> Address<'a> {
     }
 }
 
+/// There is no such request, or no longer.
+pub(crate) const EXPIRED: OAuthError = OAuthError::invalid_request(
+    "This request has expired or is not known. Go back to the application and start again",
+);
+
+/// There is no such client.
+pub(crate) const UNKNOWN_APPLICATION: OAuthError =
+    OAuthError::invalid_request("The application is not known here");
+
+/// Its answers may not go there.
+pub(crate) const UNREGISTERED_ADDRESS: OAuthError =
+    OAuthError::invalid_request("The address to return to is not registered for this application");
+
 /// An error that has no address to go to.
 pub(crate) fn page_error(error: &OAuthError) -> Response<Bytes> {
-    let mut response = page(error.status, "This does not work", error.description);
+    let mut response = page(error.status, message(error));
     response.extensions_mut().insert(error.refused());
     error.hint(response.headers_mut());
     response
 }
 
+/// What a person is told of an error.
+fn message(error: &OAuthError) -> Message {
+    let known = [
+        (&EXPIRED, Message::Expired),
+        (&UNKNOWN_APPLICATION, Message::UnknownApplication),
+        (&UNREGISTERED_ADDRESS, Message::UnregisteredAddress),
+    ];
+    let detail = error.description;
+    let mut known = known.iter();
+    if let Some((_, message)) = known.find(|(known, _)| known.description == detail) {
+        return *message;
+    }
+    match error.retry_after() {
+        Some(retry_after) if error.status == StatusCode::TOO_MANY_REQUESTS => {
+            Message::TooMany { retry_after }
+        }
+        _ if error.is_ours() => Message::Unavailable,
+        _ => Message::Invalid { detail },
+    }
+}
+
 pub(crate) fn page_decided() -> Response<Bytes> {
-    page(
-        StatusCode::BAD_REQUEST,
-        "Already answered",
-        "This request was answered before, and an answer is final. You can close this page.",
-    )
+    page(StatusCode::BAD_REQUEST, Message::Answered)
 }
 
 pub(crate) fn page_forged() -> Response<Bytes> {
-    let text = "The answer did not come from the page that asked you. Go back to the application and start again.";
-    page(StatusCode::FORBIDDEN, "Not accepted", text)
+    page(StatusCode::FORBIDDEN, Message::Forged)
 }
 
-pub(crate) fn page(status: StatusCode, title: &str, text: &str) -> Response<Bytes> {
-    pages::respond(status, &Message { title, text })
+pub(crate) fn page(status: StatusCode, message: Message) -> Response<Bytes> {
+    pages::page(status, Page::Message(message))
 }

@@ -17,6 +17,7 @@ use super::policy::{AllowAll, DynPolicy, Policy};
 use super::throttle::{DynThrottle, Limit, Limits, LocalThrottle, Throttle};
 use super::{AuthorizationServer, Endpoint, Registration};
 use crate::grant::{Catalog, Resource};
+use crate::pages::Pages;
 use crate::store::{DynStore, MemoryStore, Store};
 use crate::types::{Clock, GrantType, IssuerUrl, Subject, SystemClock};
 
@@ -39,6 +40,8 @@ pub struct AuthorizationServerBuilder {
     browser_clients: Vec<String>,
     grant_types: Option<Vec<GrantType>>,
     without: Vec<Endpoint>,
+    connected_apps: bool,
+    pages: Pages,
     client_address: ClientAddress,
     lifetimes: Lifetimes,
     limits: Limits,
@@ -66,6 +69,8 @@ impl AuthorizationServerBuilder {
             browser_clients: Vec::new(),
             grant_types: None,
             without: Vec::new(),
+            connected_apps: false,
+            pages: Pages::new(),
             client_address: Box::new(|parts| parts.extensions.get::<IpAddr>().copied()),
             lifetimes: Lifetimes::default(),
             limits: Limits::default(),
@@ -147,6 +152,28 @@ impl AuthorizationServerBuilder {
     ) -> Self {
         self.login_path = Some(login_path.into());
         self.interaction = Some(Box::new(interaction));
+        self
+    }
+
+    /// A page where people see which applications may use their account, and take it back: at [`Endpoint::ConnectedApps`]. Default: off.
+    ///
+    /// It asks the host who is signed in: the closure of [`login`](Self::login), or
+    /// [`Interaction::signed_in`](super::Interaction::signed_in). Anybody else is sent to the login path with `connected-apps` as the
+    /// `interaction`; a login that goes on to [`resume_path`](AuthorizationServer::resume_path), as it does for a request, leads back.
+    ///
+    /// The same as JSON, for an application of the host's own at the same origin, with `Accept: application/json`. The list:
+    /// `{"apps": [{"client_id", "client_name", "vouched_for", "redirect_uri"?, "client_uri"?, "scope", "since", "renewed", "ends", "csrf"}],
+    /// "next"?}`, times in seconds since 1970, `next` being the path of the rest. To take access back, a form
+    /// (`application/x-www-form-urlencoded`) with `client_id` and `csrf` is posted to the same path: `{"removed": true}`, or `false` if
+    /// there was nothing to take. Nobody signed in: 403 `access_denied`; a wrong or old `csrf`, or another origin: 403 `invalid_request`.
+    pub fn connected_apps(mut self) -> Self {
+        self.connected_apps = true;
+        self
+    }
+
+    /// The look, the words and the languages of the built-in pages.
+    pub fn pages(mut self, pages: Pages) -> Self {
+        self.pages = pages;
         self
     }
 
@@ -359,6 +386,9 @@ impl AuthorizationServerBuilder {
             client_address: self.client_address,
             grant_types,
             without: self.without,
+            connected_apps: self.connected_apps,
+            another_account: self.pages.another_account,
+            pages: self.pages.build()?,
             lifetimes: self.lifetimes,
         };
         config.check(&self.paths)?;

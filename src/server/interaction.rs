@@ -196,6 +196,13 @@ pub trait Interaction: Send + Sync + 'static {
         pending: &PendingRequest,
         request: &Parts,
     ) -> impl Future<Output = Decision> + Send;
+
+    /// Who is signed in, for the page of
+    /// [`connected_apps`](super::AuthorizationServerBuilder::connected_apps), by the parts of a request for it. Default: nobody.
+    fn signed_in(&self, request: &Parts) -> impl Future<Output = Option<Subject>> + Send {
+        let _ = request;
+        std::future::ready(None)
+    }
 }
 
 /// The object-safe twin of [`Interaction`].
@@ -205,6 +212,11 @@ pub(crate) trait DynInteraction: Send + Sync + 'static {
         pending: &'a PendingRequest,
         request: &'a Parts,
     ) -> Pin<Box<dyn Future<Output = Decision> + Send + 'a>>;
+
+    fn signed_in<'a>(
+        &'a self,
+        request: &'a Parts,
+    ) -> Pin<Box<dyn Future<Output = Option<Subject>> + Send + 'a>>;
 }
 
 impl<I: Interaction> DynInteraction for I {
@@ -214,6 +226,13 @@ impl<I: Interaction> DynInteraction for I {
         request: &'a Parts,
     ) -> Pin<Box<dyn Future<Output = Decision> + Send + 'a>> {
         Box::pin(Interaction::decide(self, pending, request))
+    }
+
+    fn signed_in<'a>(
+        &'a self,
+        request: &'a Parts,
+    ) -> Pin<Box<dyn Future<Output = Option<Subject>> + Send + 'a>> {
+        Box::pin(Interaction::signed_in(self, request))
     }
 }
 
@@ -226,5 +245,9 @@ where
 {
     async fn decide(&self, _: &PendingRequest, request: &Parts) -> Decision {
         (self.0)(request).map_or(Decision::Login, Decision::Ask)
+    }
+
+    async fn signed_in(&self, request: &Parts) -> Option<Subject> {
+        (self.0)(request)
     }
 }

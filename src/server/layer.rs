@@ -162,7 +162,11 @@ where
             .observe(route.name(), probe.is_some(), answering)
             .await;
         let mut response = match (answer, body) {
-            (Answer::Respond(response), _) => response,
+            (Answer::Respond(mut response), _) => {
+                let pages = &server.0.config.pages;
+                pages.finish(request.headers(), &mut response);
+                response
+            }
             (Answer::Forward(pending), Some(body)) => {
                 let mut request = request.map(|_| body);
                 request.extensions_mut().insert(*pending);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::authorization_response::{Address, page_error};
+use super::authorization_response::{Address, EXPIRED, page_error};
 use super::interaction::PendingRequest;
 use super::issue::lifetime;
 use super::{Answer, Inner, seen};
@@ -40,17 +40,12 @@ impl Waiting {
 
     /// Reads a request by its id, with its client.
     pub(crate) async fn load(server: &Inner, id: Secret) -> Result<Self, OAuthError> {
-        let gone = || {
-            OAuthError::invalid_request(
-                "This request has expired or is not known. Go back to the application and start again",
-            )
-        };
         let now = server.now();
         let read = server.records.load::<Interaction>(digest(&id), now).await?;
-        let read = read.ok_or_else(gone)?;
+        let read = read.ok_or(EXPIRED)?;
         let known = server.client(&read.record.client_id, now).await?;
         let client = known.map(|known| known.client);
-        let client = client.filter(|client| !client.disabled).ok_or_else(gone)?;
+        let client = client.filter(|client| !client.disabled).ok_or(EXPIRED)?;
         seen::client(&client.client_id);
         Ok(Self { id, read, client })
     }
