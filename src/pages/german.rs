@@ -10,6 +10,7 @@ pub(super) const fn german(text: Text) -> &'static str {
         Text::Days => "{number} Tage",
         Text::OneSecond => "1 Sekunde",
         Text::JustNow => "gerade eben",
+        Text::AMinuteAgo => "vor einer Minute",
         Text::MinutesAgo => "vor {number} Minuten",
         Text::HoursAgo => "vor {number} Stunden",
         Text::DaysAgo => "vor {number} Tagen",
@@ -95,11 +96,12 @@ pub(super) const fn german(text: Text) -> &'static str {
         Text::AppRemoved => "Der Zugriff wurde entfernt.",
         Text::AppUnvouched => "Selbst angemeldet: Niemand bürgt für sie",
         Text::AppDevice => "Ein Gerät",
-        Text::AppHost => "Antworten gehen an",
+        Text::AppOnComputer => "Ein Programm auf einem Computer",
+        Text::AppOnDevice => "Eine App auf einem Gerät",
+        Text::AppWhere => "Wo sie ist",
         Text::AppSince => "Hat Zugriff seit",
         Text::AppRenewed => "Zugriff zuletzt erneuert",
         Text::AppEnds => "Zugriff endet",
-        Text::AppScopes => "Darf",
         Text::Remove => "Zugriff entfernen",
         Text::RemoveText => {
             "{client} verliert den Zugriff auf Ihr Konto. Sie kann Sie erneut fragen."

@@ -6,7 +6,8 @@ use super::language::{Phrase, Spoken};
 use super::respond::Frame;
 use super::text::Text;
 use super::view::{
-    Asked, ConnectedApps, Consent, DeviceCode, Leaving, Link, LinkKind, Message, Page, ScopeInWords,
+    App, Asked, ConnectedApps, Consent, DeviceCode, Leaving, Link, LinkKind, Message, Page,
+    ScopeInWords,
 };
 use crate::types::{RedirectUri, Timestamp};
 
@@ -90,6 +91,8 @@ struct Said<'a> {
     text: Phrase<'a>,
     /// `good` or `bad`, or neither.
     mood: &'static str,
+    /// What the link back to the page is called, if there is one at this path.
+    back: Option<&'a str>,
     /// For the makers of the application.
     detail: Option<&'static str>,
 }
@@ -113,9 +116,14 @@ impl<'a> Said<'a> {
             Message::NotSignedIn => (Text::NotSignedInTitle, Text::NotSignedInText, "bad"),
             Message::Invalid { .. } => (Text::InvalidTitle, Text::InvalidText, "bad"),
         };
-        let value = match message {
-            Message::TooMany { retry_after } => words.lasts(*retry_after),
-            _ => String::new(),
+        let text = match message {
+            Message::TooMany { retry_after } => words.put(text, words.lasts(*retry_after)),
+            _ => words.fill(text, ""),
+        };
+        let back = match message {
+            Message::ForgedCode => Some(Text::ToDevice),
+            Message::ForgedRemoval | Message::NotSignedIn => Some(Text::ToList),
+            _ => None,
         };
         let detail = match message {
             Message::Invalid { detail } => Some(*detail),
@@ -123,8 +131,9 @@ impl<'a> Said<'a> {
         };
         Self {
             title: words.say(title),
-            text: words.fill(text, value),
+            text,
             mood,
+            back: back.map(|text| words.say(text)),
             detail,
         }
     }
@@ -198,6 +207,16 @@ impl LeavingHtml<'_> {
 }
 
 impl ConnectedAppsHtml<'_> {
+    /// Where an application is: the computer and the device need not be those that the page is shown on.
+    fn place<'a>(&'a self, app: &'a App) -> &'a str {
+        match &app.redirect_uri {
+            None => self.words.say(Text::AppDevice),
+            Some(uri) if uri.is_loopback() => self.words.say(Text::AppOnComputer),
+            Some(uri) if uri.is_https() => uri.destination(),
+            Some(_) => self.words.say(Text::AppOnDevice),
+        }
+    }
+
     fn ago(&self, at: &Timestamp) -> String {
         self.words.ago(self.page.now.since(*at))
     }

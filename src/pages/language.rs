@@ -46,6 +46,15 @@ impl Spoken {
             before,
             value: value.to_string(),
             after,
+            is_ours: false,
+        }
+    }
+
+    /// As `fill`, with a value of our own words.
+    pub(super) fn put<'a>(&'a self, text: Text, value: impl fmt::Display) -> Phrase<'a> {
+        Phrase {
+            is_ours: true,
+            ..self.fill(text, value)
         }
     }
 
@@ -76,10 +85,11 @@ impl Spoken {
             (60, Text::MinutesAgo),
         ];
         let found = units.iter().find(|(unit, _)| seconds >= 2 * unit);
-        found.map_or_else(
-            || self.say(Text::JustNow).to_owned(),
-            |(unit, text)| self.number(*text, seconds / unit),
-        )
+        match found {
+            Some((unit, text)) => self.number(*text, seconds / unit),
+            None if seconds >= 60 => self.say(Text::AMinuteAgo).to_owned(),
+            None => self.say(Text::JustNow).to_owned(),
+        }
     }
 
     fn number(&self, text: Text, number: u64) -> String {
@@ -91,13 +101,14 @@ impl Spoken {
 /// A text with a value in it, which is escaped like everything else.
 #[derive(Template)]
 #[template(
-    source = "{{ before }}{% if !value.is_empty() %}<bdi>{{ value }}</bdi>{% endif %}{{ after }}",
+    source = "{{ before }}{% if is_ours %}{{ value }}{% else if !value.is_empty() %}<bdi>{{ value }}</bdi>{% endif %}{{ after }}",
     ext = "html"
 )]
 pub(super) struct Phrase<'a> {
     before: &'a str,
     value: String,
     after: &'a str,
+    is_ours: bool,
 }
 
 /// It is a template of its own, and has escaped its parts.
@@ -217,7 +228,8 @@ mod tests {
         for (seconds, said, ago) in [
             (0, "0 seconds", "just now"),
             (1, "1 second", "just now"),
-            (119, "119 seconds", "just now"),
+            (59, "59 seconds", "just now"),
+            (119, "119 seconds", "a minute ago"),
             (120, "2 minutes", "2 minutes ago"),
             (121, "3 minutes", "2 minutes ago"),
             (3600, "60 minutes", "60 minutes ago"),

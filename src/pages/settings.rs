@@ -69,8 +69,8 @@ pub enum InvalidPages {
         /// What it stands on.
         name: &'static str,
     },
-    /// The logo is not what it is said to be, or longer than 12 KiB.
-    #[error("logo: must be a PNG or an SVG of at most 12 KiB")]
+    /// The logo is not what it is said to be, or longer than 4 KiB.
+    #[error("logo: must be a PNG or an SVG of at most 4 KiB")]
     Logo,
     /// The name shows nothing, or is longer than 60 characters.
     #[error("name: must show something, in at most 60 characters")]
@@ -98,10 +98,10 @@ pub struct Logo {
 }
 
 /// The longest logo, so that a page stays under 30 kB.
-const LOGO: usize = 12 * 1024;
+const LOGO: usize = 4 * 1024;
 
 impl Logo {
-    /// A PNG of at most 12 KiB; it is shown 40 pixels high.
+    /// A PNG of at most 4 KiB; it is shown 40 pixels high.
     #[must_use]
     pub fn png(bytes: impl Into<Bytes>) -> Self {
         Self {
@@ -110,7 +110,7 @@ impl Logo {
         }
     }
 
-    /// An SVG of at most 12 KiB; it is shown 40 pixels high, as a picture: no script in it runs, and it loads nothing.
+    /// An SVG of at most 4 KiB; it is shown 40 pixels high, as a picture: no script in it runs, and it loads nothing.
     #[must_use]
     pub fn svg(bytes: impl Into<Bytes>) -> Self {
         Self {
@@ -319,11 +319,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_shown_is_named() {
-        let wrong = |pages: Pages| pages.build().unwrap_err();
+        let wrong = |pages: Pages| pages.build().err().unwrap();
         for name in ["", " \u{200b}", &"x".repeat(61)] {
             assert_eq!(wrong(Pages::new().name(name)), InvalidPages::Name);
         }
-        let long = [b"<svg>".as_slice(), &[b' '; 12 * 1024]].concat();
+        let long = [b"<svg>".as_slice(), &[b' '; 4 * 1024]].concat();
         for logo in [
             Logo::png("<svg></svg>"),
             Logo::svg("\u{89}PNG"),

@@ -16,6 +16,8 @@ pub enum Text {
     OneSecond,
     /// “just now”
     JustNow,
+    /// “a minute ago”
+    AMinuteAgo,
     /// “{number} minutes ago”
     MinutesAgo,
     /// “{number} hours ago”
@@ -127,16 +129,18 @@ pub enum Text {
     AppUnvouched,
     /// “A device”
     AppDevice,
-    /// “Answers go to”
-    AppHost,
+    /// “A program on a computer”
+    AppOnComputer,
+    /// “An app on a device”
+    AppOnDevice,
+    /// “Where it is”
+    AppWhere,
     /// “Has access since”
     AppSince,
     /// “Access last renewed”
     AppRenewed,
     /// “Access ends”
     AppEnds,
-    /// “May”
-    AppScopes,
     /// “Remove access”
     Remove,
     /// “{client} loses its access to your account. It can ask you again.”
@@ -213,13 +217,14 @@ pub enum Text {
 
 impl Text {
     /// All texts: what a language needs.
-    pub const ALL: [Self; 99] = [
+    pub const ALL: [Self; 101] = [
         Self::Seconds,
         Self::Minutes,
         Self::Hours,
         Self::Days,
         Self::OneSecond,
         Self::JustNow,
+        Self::AMinuteAgo,
         Self::MinutesAgo,
         Self::HoursAgo,
         Self::DaysAgo,
@@ -275,11 +280,12 @@ impl Text {
         Self::AppRemoved,
         Self::AppUnvouched,
         Self::AppDevice,
-        Self::AppHost,
+        Self::AppOnComputer,
+        Self::AppOnDevice,
+        Self::AppWhere,
         Self::AppSince,
         Self::AppRenewed,
         Self::AppEnds,
-        Self::AppScopes,
         Self::Remove,
         Self::RemoveText,
         Self::RemoveNow,

@@ -124,7 +124,7 @@ pub struct ConnectedApps {
     pub action: String,
     /// Who is signed in.
     pub subject: String,
-    /// The applications, those first that have renewed their access last; 20 at most.
+    /// The applications, those first that have renewed their access last; ten at most.
     pub apps: Vec<App>,
     /// Whether the access of one has just been removed.
     pub removed: bool,
@@ -186,7 +186,7 @@ pub enum Message {
     Answered,
     /// The answer to the consent page did not come from it.
     Forged,
-    /// A code did not come from the page for it, which is at `action`.
+    /// A code did not come from the page for it, which is at this path.
     ForgedCode,
     /// A removal did not come from the page of connected applications, or too late.
     ForgedRemoval,
@@ -248,7 +248,9 @@ mod tests {
     // req: 7591-2-9
     #[test]
     fn rfc7591_2_a_client_without_a_name_is_called_by_its_id_and_a_long_name_is_cut() {
-        let name = |client_name| display_name(client_name, "toc_1");
+        fn name(client_name: Option<&str>) -> String {
+            display_name(client_name, "toc_1")
+        }
         assert_eq!(name(None), "toc_1");
         for nothing in [" \n\u{202e}", "\u{200b}", "\u{3164} \u{2800}"] {
             assert_eq!(name(Some(nothing)), "toc_1", "{nothing:?}");

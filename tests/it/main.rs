@@ -21,6 +21,7 @@ mod client_auth;
 mod client_metadata;
 mod code;
 mod confusion;
+mod connected_apps;
 mod consent;
 mod consent_details;
 mod cors;
