@@ -72,6 +72,7 @@ mod names;
 mod opaque_keys;
 mod outage;
 mod outgoing;
+mod pages;
 mod passthrough;
 mod pkce;
 mod policy;
