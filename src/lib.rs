@@ -95,6 +95,7 @@
 //! | `introspection` | `Issuer::opaque`: tokens of other servers, which are asked about them (RFC 7662) | |
 //! | `jwks` | `Issuer::jwt`: JWT access tokens of other servers, checked with the keys that they publish (RFC 9068, RFC 8414) | |
 //! | `axum` | extractors for handlers | |
+//! | `qr` | QR codes of device links, for terminals and pages | |
 //! | `metrics` | counters and histograms, [as below](#seen-from-outside) | |
 //! | `tonic` | refusals as [`tonic::Status`](https://docs.rs/tonic): `api.status(refusal)` | |
 //! | `testing` | `ManualClock`, the conformance suite that a store passes and, with `jwks`, an issuer in memory for your own tests: `testing::Idp` | |
@@ -166,8 +167,12 @@
 
 #[cfg(feature = "server")]
 mod grant;
+#[cfg(feature = "server")]
+pub mod pages;
 #[cfg(any(feature = "server", feature = "resource"))]
 mod protocol;
+#[cfg(feature = "qr")]
+pub mod qr;
 #[cfg(feature = "resource")]
 pub mod resource;
 #[cfg(feature = "server")]

@@ -161,6 +161,13 @@ impl OAuthError {
         error
     }
 
+    /// Whoever asks may not, whatever they send.
+    #[cfg(feature = "server")]
+    pub(crate) fn forbidden(mut self) -> Self {
+        self.status = StatusCode::FORBIDDEN;
+        self
+    }
+
     pub(crate) const fn method_not_allowed(allow: &'static str) -> Self {
         let mut error = Self::invalid_request("The method is not allowed here");
         error.status = StatusCode::METHOD_NOT_ALLOWED;
@@ -197,6 +204,15 @@ impl OAuthError {
             error: self.code.as_str(),
             description: self.description,
             cause: source.map(|source| Causes(source).to_string()),
+        }
+    }
+
+    /// When to try again.
+    #[cfg(feature = "server")]
+    pub(crate) fn retry_after(&self) -> Option<std::time::Duration> {
+        match self.hint {
+            Hint::RetryAfter(seconds) => Some(std::time::Duration::from_secs(seconds.into())),
+            Hint::None | Hint::Allow(_) => None,
         }
     }
 

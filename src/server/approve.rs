@@ -1,17 +1,19 @@
 //! From a waiting request to its end: what the host decides, and what the owner answers.
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::authorization_response::{
-    Address, DENIED, Said, page_decided, page_error, page_gone, see_other,
+    Address, DENIED, page, page_decided, page_error, page_gone, see_other,
 };
+use super::connected_apps;
 use super::consent::{ask, keep_consent};
 use super::consent_answer::answered;
 use super::interaction::{Approval, Decision, NotPending};
 use super::issue::is_client;
 use super::waiting::Waiting;
 use super::{Answer, AuthorizationServer, Event, Inner, PendingRequest, sign_in};
+use crate::pages::Message;
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
 use crate::types::record::{Approved, Code, CodeState, Device, DeviceState, Flow};
@@ -49,6 +51,9 @@ impl AuthorizationServer {
     /// the browser is to be sent. A request that is unknown, expired or decided already gets a page that says so.
     pub async fn resume(&self, interaction: &str, decision: Decision) -> Response<Body> {
         let answering = async {
+            if interaction == connected_apps::LOGIN {
+                return connected_apps::come_back(&self.0).into();
+            }
             match Waiting::find(&self.0, Secret::new(interaction)).await {
                 Ok(None) => page_gone().into(),
                 Ok(Some(waiting)) if waiting.is_decided() => page_decided().into(),
@@ -62,7 +67,11 @@ impl AuthorizationServer {
             .observe("authorize", false, Box::pin(answering))
             .await
         {
-            Answer::Respond(response) => response.map(Body::from),
+            Answer::Respond(mut response) => {
+                // Whoever resumes has no request of the browser's at hand: the page is in the first language.
+                self.0.config.pages.finish(&HeaderMap::new(), &mut response);
+                response.map(Body::from)
+            }
             Answer::Forward(pending) => see_other(&self.resume_path(pending.id())).map(Body::from),
         }
     }
@@ -220,7 +229,7 @@ pub(crate) async fn approve(
         Flow::Refused { .. } => refused(server, waiting).await,
         Flow::Device { device, .. } => {
             let state = DeviceState::Approved { approved };
-            end_device(server, (waiting, device), state, Said::Connected)
+            end_device(server, (waiting, device), state, Message::DeviceConnected)
                 .await
                 .into()
         }
@@ -285,9 +294,14 @@ async fn approve_code(
 
 pub(crate) async fn deny(server: &Inner, mut waiting: Waiting, by: By) -> Answer {
     if let Flow::Device { device, .. } = waiting.read.record.flow {
-        return end_device(server, (waiting, device), DeviceState::Denied, Said::Denied)
-            .await
-            .into();
+        return end_device(
+            server,
+            (waiting, device),
+            DeviceState::Denied,
+            Message::DeviceDenied,
+        )
+        .await
+        .into();
     }
     match waiting.close(server).await {
         Ok(true) => {}
@@ -309,7 +323,7 @@ async fn end_device(
     server: &Inner,
     (mut waiting, device): (Waiting, Digest),
     state: DeviceState,
-    done: Said,
+    done: Message,
 ) -> Response<Bytes> {
     let decided = match decide_device(server, device, &state).await {
         Ok(decided) => decided,
@@ -332,7 +346,11 @@ async fn end_device(
     if let Err(error) = waiting.close(server).await {
         error.log();
     }
-    if decided { done.page() } else { page_decided() }
+    if decided {
+        page(StatusCode::OK, done)
+    } else {
+        page_decided()
+    }
 }
 
 async fn keep_code(server: &Inner, record: Code) -> Result<Secret, OAuthError> {

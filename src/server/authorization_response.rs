@@ -4,61 +4,13 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY};
 use http::{HeaderValue, Response, StatusCode};
 
-use super::pages::{self, Leaving, Message};
+use crate::pages::{self, Leaving, Message, Page};
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::types::{Client, IssuerUrl, RedirectUri, RegisteredBy, Secret};
 
 /// In the extensions of an answer of ours, until it leaves: that it sends the browser on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SentOn;
-
-/// As [`SentOn`]: what a page says, for whoever wants it as JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Said {
-    Gone,
-    Decided,
-    Forged,
-    Connected,
-    Denied,
-}
-
-impl Said {
-    pub(crate) const fn text(self) -> &'static str {
-        match self {
-            Self::Gone => GONE,
-            Self::Decided => {
-                "This request was answered before, and an answer is final. You can close this page."
-            }
-            Self::Forged => {
-                "The answer did not come from the page that asked you. Go back to the application and start again."
-            }
-            Self::Connected => "You can close this page and go back to your device.",
-            Self::Denied => "Nothing was given to the device. You can close this page.",
-        }
-    }
-
-    /// Its page.
-    pub(crate) fn page(self) -> Response<Bytes> {
-        let (status, title) = match self {
-            Self::Gone => (StatusCode::BAD_REQUEST, "This does not work"),
-            Self::Decided => (StatusCode::BAD_REQUEST, "Already answered"),
-            Self::Forged => (StatusCode::FORBIDDEN, "Not accepted"),
-            Self::Connected => (StatusCode::OK, "Device connected"),
-            Self::Denied => (StatusCode::OK, "Request denied"),
-        };
-        let mut response = page(status, title, self.text());
-        response.extensions_mut().insert(self);
-        response
-    }
-}
-
-const GONE: &str =
-    "This request has expired or is not known. Go back to the application and start again";
-
-/// A request that is not there, or no longer: strangers are not told which.
-pub(crate) const fn gone() -> OAuthError {
-    OAuthError::invalid_request(GONE)
-}
 
 /// Sends the browser on by GET (RFC 9700 §4.12: 303, never 307).
 pub(crate) fn see_other(location: &str) -> Response<Bytes> {
@@ -124,12 +76,14 @@ impl<'a> Address<'a> {
             return response;
         }
         let parameters = self.complete(&parameters);
+        // Made here and from a `RedirectUri`, so that it is never a `javascript:` URL.
+        let url = self.redirect_uri.with_parameters(parameters);
         let page = Leaving {
-            redirect_uri: self.redirect_uri,
-            parameters: &parameters,
-            text: error.description,
+            redirect_uri: self.redirect_uri.clone(),
+            url: Secret::new(url),
+            detail: error.description,
         };
-        let mut response = pages::respond(error.status, &page);
+        let mut response = pages::page(error.status, Page::Leaving(page));
         response.extensions_mut().insert(error.refused());
         error.hint(response.headers_mut());
         response
@@ -153,29 +107,61 @@ impl<'a> Address<'a> {
     }
 }
 
+/// There is no such request, or no longer.
+pub(crate) const EXPIRED: OAuthError = OAuthError::invalid_request(
+    "This request has expired or is not known. Go back to the application and start again",
+);
+
+/// There is no such client.
+pub(crate) const UNKNOWN_APPLICATION: OAuthError =
+    OAuthError::invalid_request("The application is not known here");
+
+/// Its answers may not go there.
+pub(crate) const UNREGISTERED_ADDRESS: OAuthError =
+    OAuthError::invalid_request("The address to return to is not registered for this application");
+
 /// An error that has no address to go to.
 pub(crate) fn page_error(error: &OAuthError) -> Response<Bytes> {
-    let mut response = page(error.status, "This does not work", error.description);
+    let mut response = page(error.status, message(error));
     response.extensions_mut().insert(error.refused());
     error.hint(response.headers_mut());
     response
 }
 
+/// What a person is told of an error.
+fn message(error: &OAuthError) -> Message {
+    let known = [
+        (&EXPIRED, Message::Expired),
+        (&UNKNOWN_APPLICATION, Message::UnknownApplication),
+        (&UNREGISTERED_ADDRESS, Message::UnregisteredAddress),
+    ];
+    let detail = error.description;
+    let mut known = known.iter();
+    if let Some((_, message)) = known.find(|(known, _)| known.description == detail) {
+        return *message;
+    }
+    match error.retry_after() {
+        Some(retry_after) if error.status == StatusCode::TOO_MANY_REQUESTS => {
+            Message::TooMany { retry_after }
+        }
+        _ if error.is_ours() => Message::Unavailable,
+        _ => Message::Invalid { detail },
+    }
+}
+
 pub(crate) fn page_decided() -> Response<Bytes> {
-    Said::Decided.page()
+    page(StatusCode::BAD_REQUEST, Message::Answered)
 }
 
 pub(crate) fn page_forged() -> Response<Bytes> {
-    Said::Forged.page()
+    page(StatusCode::FORBIDDEN, Message::Forged)
 }
 
 /// What has expired is told as any error.
 pub(crate) fn page_gone() -> Response<Bytes> {
-    let mut response = Said::Gone.page();
-    response.extensions_mut().insert(gone().refused());
-    response
+    page_error(&EXPIRED)
 }
 
-pub(crate) fn page(status: StatusCode, title: &str, text: &str) -> Response<Bytes> {
-    pages::respond(status, &Message { title, text })
+pub(crate) fn page(status: StatusCode, message: Message) -> Response<Bytes> {
+    pages::page(status, Page::Message(message))
 }

@@ -9,7 +9,10 @@ use bytes::Bytes;
 use http::{Method, Request};
 
 use super::approve;
-use super::authorization_response::{Address, page_error};
+use super::authorization_response::{
+    Address, UNKNOWN_APPLICATION, UNREGISTERED_ADDRESS, page_error,
+};
+use super::connected_apps;
 use super::throttle::Attempt;
 use super::waiting::Waiting;
 use super::{Answer, Inner, interaction_json, seen};
@@ -40,6 +43,7 @@ pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
     };
     let reads = request.method() == Method::GET;
     match form.one("interaction") {
+        Ok(Some(connected_apps::LOGIN)) => connected_apps::come_back(server).into(),
         Ok(Some(id)) if reads && interaction_json::is_wanted(request.headers()) => {
             interaction_json::view(server, Secret::new(id), request).await
         }
@@ -130,11 +134,10 @@ async fn prove(
     request: &Request<Bytes>,
     form: &Form<'_>,
 ) -> Result<Proven, OAuthError> {
-    let unknown = || OAuthError::invalid_request("The application is not known here");
     let client_id: ClientId = form
         .required("client_id", "client_id is missing")?
         .parse()
-        .map_err(|_| unknown())?;
+        .map_err(|_| UNKNOWN_APPLICATION)?;
     let now = server.now();
     let begins = Attempt::AuthorizationRequest(&client_id);
     server.take(begins, server.address(request), now).await?;
@@ -142,7 +145,7 @@ async fn prove(
     let client = known
         .map(|known| known.client)
         .filter(|client| !client.disabled);
-    let client = client.ok_or_else(unknown)?;
+    let client = client.ok_or(UNKNOWN_APPLICATION)?;
     seen::client(&client.client_id);
     let named = form.one("redirect_uri")?;
     let redirect_uri = redirect_uri(&client, named)?;
@@ -160,17 +163,12 @@ async fn prove(
 
 /// RFC 6749 §3.1.2.3: the one that is named must match a registered one; none need be named if only one is registered.
 fn redirect_uri(client: &Client, named: Option<&str>) -> Result<RedirectUri, OAuthError> {
-    let refused = || {
-        OAuthError::invalid_request(
-            "The address to return to is not registered for this application",
-        )
-    };
     match (named, client.redirect_uris.as_slice()) {
         (Some(uri), registered) if registered.iter().any(|ours| ours.matches(uri)) => {
-            uri.parse().map_err(|_| refused())
+            uri.parse().map_err(|_| UNREGISTERED_ADDRESS)
         }
         (None, [only]) => Ok(only.clone()),
-        _ => Err(refused()),
+        _ => Err(UNREGISTERED_ADDRESS),
     }
 }
 

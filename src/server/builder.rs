@@ -17,6 +17,7 @@ use super::policy::{AllowAll, DynPolicy, Policy};
 use super::throttle::{DynThrottle, Limit, Limits, LocalThrottle, Throttle};
 use super::{AuthorizationServer, Endpoint, Registration, SignedIn};
 use crate::grant::{Catalog, Resource};
+use crate::pages::Pages;
 use crate::store::{DynStore, MemoryStore, Store};
 use crate::types::{Clock, GrantType, IssuerUrl, SystemClock};
 
@@ -41,6 +42,8 @@ pub struct AuthorizationServerBuilder {
     browser_clients: Vec<String>,
     grant_types: Option<Vec<GrantType>>,
     without: Vec<Endpoint>,
+    connected_apps: bool,
+    pages: Pages,
     client_address: ClientAddress,
     lifetimes: Lifetimes,
     limits: Limits,
@@ -70,6 +73,8 @@ impl AuthorizationServerBuilder {
             browser_clients: Vec::new(),
             grant_types: None,
             without: Vec::new(),
+            connected_apps: false,
+            pages: Pages::new(),
             client_address: Box::new(|parts| parts.extensions.get::<IpAddr>().copied()),
             lifetimes: Lifetimes::default(),
             limits: Limits::default(),
@@ -205,6 +210,28 @@ impl AuthorizationServerBuilder {
     /// from the same origin (`Sec-Fetch-Site` or `Origin`, which browsers send) with the value that this person was given, and counts once.
     pub fn consent_page(mut self, path: impl Into<String>) -> Self {
         self.consent_path = Some(path.into());
+        self
+    }
+
+    /// A page where people see which applications may use their account, and take it back: at [`Endpoint::ConnectedApps`]. Default: off.
+    ///
+    /// It asks the host who is signed in: the closure of [`login`](Self::login), or
+    /// [`Interaction::signed_in`](super::Interaction::signed_in). Anybody else is sent to the login path with `connected-apps` as the
+    /// `interaction`; a login that goes on to [`resume_path`](AuthorizationServer::resume_path), as it does for a request, leads back.
+    ///
+    /// The same as JSON, for an application of the host's own at the same origin, with `Accept: application/json`. The list:
+    /// `{"apps": [{"client_id", "client_name", "vouched_for", "redirect_uri"?, "client_uri"?, "scope", "since", "renewed", "ends", "csrf"}],
+    /// "next"?}`, times in seconds since 1970, `next` being the path of the rest. To take access back, a form
+    /// (`application/x-www-form-urlencoded`) with `client_id` and `csrf` is posted to the same path: `{"removed": true}`, or `false` if
+    /// there was nothing to take. Nobody signed in: 403 `access_denied`; a wrong or old `csrf`, or another origin: 403 `invalid_request`.
+    pub fn connected_apps(mut self) -> Self {
+        self.connected_apps = true;
+        self
+    }
+
+    /// The look, the words and the languages of the built-in pages.
+    pub fn pages(mut self, pages: Pages) -> Self {
+        self.pages = pages;
         self
     }
 
@@ -419,6 +446,9 @@ impl AuthorizationServerBuilder {
             client_address: self.client_address,
             grant_types,
             without: self.without,
+            connected_apps: self.connected_apps,
+            another_account: self.pages.another_account,
+            pages: self.pages.build()?,
             lifetimes: self.lifetimes,
         };
         config.check(&self.paths)?;

@@ -12,6 +12,7 @@ use super::policy::DynPolicy;
 use super::throttle::Limits;
 use super::{Endpoint, Registration};
 use crate::grant::Catalog;
+use crate::pages::{InvalidPages, Renderer};
 use crate::types::{GrantType, InvalidIssuerUrl, IssuerUrl, ResourceUri, Scope};
 
 /// Why a server cannot be built; each names the setting.
@@ -55,6 +56,9 @@ pub enum ConfigError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// The built-in pages cannot be made as they were set.
+    #[error("pages: {0}")]
+    Pages(#[from] InvalidPages),
     /// An origin is no `scheme://host[:port]`, and not `*`.
     #[error("browser_clients: {0:?} is no origin")]
     Origin(String),
@@ -78,6 +82,10 @@ pub(crate) struct Config {
     pub(crate) browser_clients: Vec<HeaderValue>,
     pub(crate) client_address: ClientAddress,
     pub(crate) grant_types: Vec<GrantType>,
+    pub(crate) connected_apps: bool,
+    pub(crate) pages: Renderer,
+    /// The login path shows its form to who is signed in, too.
+    pub(crate) another_account: bool,
     /// Endpoints that are left out though nothing forbids them.
     pub(crate) without: Vec<Endpoint>,
     pub(crate) lifetimes: Lifetimes,
@@ -182,6 +190,9 @@ impl Config {
                 "without",
                 "only introspection and revocation can be left out",
             );
+        }
+        if self.connected_apps && self.interaction.is_none() {
+            return wrong("connected_apps", "there is no login, so nobody is known");
         }
         if set.keys().any(|endpoint| !self.serves(*endpoint)) {
             return wrong("path", "is set for an endpoint that is not served");

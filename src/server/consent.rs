@@ -6,14 +6,14 @@ use http::{Response, StatusCode};
 use super::approve::approve;
 use super::authorization_response::{page_decided, see_other};
 use super::interaction::Approval;
-use super::pages::{self, Consent, Link};
 use super::signed_in::SignedIn;
 use super::waiting::Waiting;
 use super::{Answer, Inner, sign_in};
+use crate::pages::{self, Consent, Link, LinkKind, Page, ScopeInWords, display_name};
 use crate::protocol::error::OAuthError;
 use crate::store::{Insert, StoreError, consent_digest};
 use crate::types::record::{self, Approved, InteractionState};
-use crate::types::{Client, Digest, RegisteredBy, ScopeToken, Secret, Subject, random};
+use crate::types::{Client, Digest, RegisteredBy, Scope, ScopeToken, Secret, Subject, random};
 
 /// Shows the consent page, unless the same was agreed to before and that may count.
 pub(crate) async fn ask(server: &Inner, mut waiting: Waiting, signed_in: SignedIn) -> Answer {
@@ -136,62 +136,65 @@ async fn try_keep_consent(
     server.records.change(digest, now, merge).await.map(drop)
 }
 
-fn consent_page<'a>(
-    server: &'a Inner,
-    waiting: &'a Waiting,
+fn consent_page(
+    server: &Inner,
+    waiting: &Waiting,
     signed_in: &SignedIn,
     csrf: Digest,
 ) -> Response<Bytes> {
     let (asked, pending) = (&waiting.read.record, waiting.pending(server));
     let way = match asked.flow.address() {
-        Some((redirect_uri, _)) => pages::Asked::Redirect(redirect_uri),
+        Some((redirect_uri, _)) => pages::Asked::Redirect(redirect_uri.clone()),
         None => pages::Asked::Device {
-            user_code: pending.user_code().unwrap_or_default(),
-            age: pending
-                .device_asked_at()
-                .map(|at| pages::words(server.now().since(at))),
+            user_code: Secret::new(pending.user_code().unwrap_or_default()),
+            age: pending.device_asked_at().map(|at| server.now().since(at)),
             address: pending.device_address(),
         },
     };
-    let words = &server.config.scope_descriptions;
-    let described = |token: &'a ScopeToken| {
-        (
-            token.as_str(),
-            words.get(token.as_str()).map(String::as_str),
-        )
-    };
+    let (client, config) = (&waiting.client, &server.config);
+    let id = waiting.id.expose();
+    let login = config.login_path.as_deref();
+    let login = login.filter(|_| config.another_account);
+    let resources = asked.resources.iter();
     let page = Consent {
-        client_name: waiting.client.client_name(),
-        client_id: waiting.client.client_id.as_str(),
-        vouched_for: waiting.client.registered_by == RegisteredBy::Host,
-        subject: signed_in.shown_name(),
-        scopes: asked.scope.iter().map(described).collect(),
-        links: links(&waiting.client),
-        lasts: &pages::words(pending.lifetime()),
-        resources: asked
-            .resources
-            .iter()
-            .map(crate::types::ResourceUri::as_str)
-            .collect(),
+        client_name: display_name(client.client_name(), client.client_id.as_str()),
+        client_id: client.client_id.to_string(),
+        vouched_for: client.registered_by == RegisteredBy::Host,
+        subject: signed_in.shown_name().to_owned(),
+        scopes: in_words(server, &asked.scope),
+        links: links(client),
+        lasts: pending.lifetime(),
+        resources: resources.map(ToString::to_string).collect(),
         asked: way,
-        action: server.path(super::Endpoint::Authorize),
-        interaction: waiting.id.expose(),
-        csrf: &String::from(csrf),
+        another_account: login.map(|path| Inner::with_interaction(path, id)),
+        action: server.path(super::Endpoint::Authorize).to_owned(),
+        interaction: waiting.id.clone(),
+        csrf: Secret::new(String::from(csrf)),
     };
-    pages::respond(StatusCode::OK, &page)
+    pages::page(StatusCode::OK, Page::Consent(Box::new(page)))
+}
+
+/// Each scope with the host's words for it.
+pub(crate) fn in_words(server: &Inner, scope: &Scope) -> Vec<ScopeInWords> {
+    let words = &server.config.scope_descriptions;
+    let described = |token: &ScopeToken| ScopeInWords {
+        scope: token.to_string(),
+        description: words.get(token.as_str()).cloned(),
+    };
+    scope.iter().map(described).collect()
 }
 
 /// The addresses at which a client tells about itself (RFC 7591 §2). Of a client that registered itself only those at a host that its
 /// answers go to: any other is as little its own as its name (§5). A logo is never shown: nothing on the page comes from elsewhere.
-fn links(client: &Client) -> Vec<Link<'_>> {
+pub(crate) fn links(client: &Client) -> Vec<Link> {
     [
-        ("Website", "client_uri"),
-        ("Privacy policy", "policy_uri"),
-        ("Terms of service", "tos_uri"),
+        (LinkKind::Website, "client_uri"),
+        (LinkKind::PrivacyPolicy, "policy_uri"),
+        (LinkKind::TermsOfService, "tos_uri"),
     ]
     .into_iter()
-    .filter_map(|(label, member)| Link::new(label, client.metadata.get(member)?.as_str()?))
-    .filter(|link| is_own(client, link.url()))
+    .filter_map(|(kind, member)| Link::new(kind, client.metadata.get(member)?.as_str()?))
+    .filter(|link| is_own(client, &link.url))
     .collect()
 }
 

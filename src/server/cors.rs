@@ -47,6 +47,7 @@ impl<'a> Cors<'a> {
                 Endpoint::Metadata
                 | Endpoint::Authorize
                 | Endpoint::Verification
+                | Endpoint::ConnectedApps
                 | Endpoint::Introspect
                 | Endpoint::Jwks,
             ) => None,

@@ -226,6 +226,8 @@ pub enum RevokedBy {
     Client,
     /// The host: [`Grants::revoke`](super::Grants::revoke).
     Host,
+    /// Who gave it, on the page of [connected applications](super::AuthorizationServerBuilder::connected_apps).
+    Owner,
 }
 
 impl RevokedBy {
@@ -237,6 +239,7 @@ impl RevokedBy {
             Self::RefreshTokenReuse => "refresh_token_reuse",
             Self::Client => "client",
             Self::Host => "host",
+            Self::Owner => "owner",
         }
     }
 }

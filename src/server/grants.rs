@@ -88,6 +88,44 @@ impl Grants<'_> {
         Ok(false)
     }
 
+    /// Revokes all that a subject has granted to a client, with all tokens under it, and forgets the consent; says whether anything was
+    /// alive.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed.
+    pub async fn revoke_client(
+        &self,
+        subject: &Subject,
+        client_id: &ClientId,
+    ) -> Result<bool, StoreError> {
+        self.end(subject, client_id, RevokedBy::Host).await
+    }
+
+    pub(crate) async fn end(
+        &self,
+        subject: &Subject,
+        client_id: &ClientId,
+        by: RevokedBy,
+    ) -> Result<bool, StoreError> {
+        let (now, records) = (self.0.now(), &self.0.records);
+        // The consent first, as above.
+        records
+            .remove::<Consent>(consent_digest(subject, client_id))
+            .await?;
+        let mut ended = false;
+        let mut pages = records.owned::<Grant>(subject_digest(subject));
+        while let Some(page) = pages.next(now).await? {
+            let theirs = |grant: &Grant| {
+                grant.client_id == *client_id && grant.ends_at > now && !grant.revoked
+            };
+            for (digest, _) in page.into_iter().filter(|(_, grant)| theirs(grant)) {
+                revoke_grant(self.0, digest, now, by).await?;
+                ended = true;
+            }
+        }
+        Ok(ended)
+    }
+
     /// Kills everything that was ever issued for a subject: codes that are not redeemed yet, grants, tokens, remembered consent.
     ///
     /// # Errors

@@ -290,6 +290,13 @@ pub trait Interaction: Send + Sync + 'static {
         pending: &PendingRequest,
         request: &Parts,
     ) -> impl Future<Output = Decision> + Send;
+
+    /// Who is signed in, for the page of
+    /// [`connected_apps`](super::AuthorizationServerBuilder::connected_apps), by the parts of a request for it. Default: nobody.
+    fn signed_in(&self, request: &Parts) -> impl Future<Output = Option<SignedIn>> + Send {
+        let _ = request;
+        std::future::ready(None)
+    }
 }
 
 /// The object-safe twin of [`Interaction`].
@@ -299,6 +306,11 @@ pub(crate) trait DynInteraction: Send + Sync + 'static {
         pending: &'a PendingRequest,
         request: &'a Parts,
     ) -> Pin<Box<dyn Future<Output = Decision> + Send + 'a>>;
+
+    fn signed_in<'a>(
+        &'a self,
+        request: &'a Parts,
+    ) -> Pin<Box<dyn Future<Output = Option<SignedIn>> + Send + 'a>>;
 }
 
 impl<I: Interaction> DynInteraction for I {
@@ -308,6 +320,13 @@ impl<I: Interaction> DynInteraction for I {
         request: &'a Parts,
     ) -> Pin<Box<dyn Future<Output = Decision> + Send + 'a>> {
         Box::pin(Interaction::decide(self, pending, request))
+    }
+
+    fn signed_in<'a>(
+        &'a self,
+        request: &'a Parts,
+    ) -> Pin<Box<dyn Future<Output = Option<SignedIn>> + Send + 'a>> {
+        Box::pin(Interaction::signed_in(self, request))
     }
 }
 
@@ -321,5 +340,9 @@ where
 {
     async fn decide(&self, _: &PendingRequest, request: &Parts) -> Decision {
         (self.0)(request).map_or(Decision::Login, |who| Decision::Ask(who.into()))
+    }
+
+    async fn signed_in(&self, request: &Parts) -> Option<SignedIn> {
+        (self.0)(request).map(Into::into)
     }
 }

@@ -13,12 +13,13 @@ use serde_json::json;
 
 use super::approve::{ask_host, go_on};
 use super::authorization_response::{
-    Said, SentOn, page_decided, page_error, page_forged, page_gone,
+    EXPIRED, SentOn, page_decided, page_error, page_forged, page_gone,
 };
 use super::consent::{is_own, value_for};
 use super::interaction::{Decision, PendingRequest};
 use super::waiting::Waiting;
 use super::{Answer, Endpoint, Inner, sign_in};
+use crate::pages::{Message, Page};
 use crate::protocol::error::{self, OAuthError, Refused};
 use crate::protocol::form::Form;
 use crate::types::{Client, Prompt, RegisteredBy, Secret};
@@ -279,10 +280,12 @@ fn as_json(answer: Answer) -> Answer {
     let Answer::Respond(mut response) = answer else {
         return answer;
     };
-    let (sent_on, said) = (
-        response.extensions_mut().remove::<SentOn>(),
-        response.extensions_mut().remove::<Said>(),
-    );
+    let sent_on = response.extensions_mut().remove::<SentOn>();
+    // A page that is left there would take the place of the JSON.
+    let said = match response.extensions_mut().remove::<Page>() {
+        Some(Page::Message(message)) => Some(message),
+        _ => None,
+    };
     let refused = response.extensions().get::<Refused>();
     let error = |error: &str, text: &str| json!({ "error": error, "error_description": text });
     let (status, body) = match (sent_on, said, refused) {
@@ -290,18 +293,24 @@ fn as_json(answer: Answer) -> Answer {
             StatusCode::OK,
             json!({ "redirect_to": location(&response) }),
         ),
-        (_, Some(Said::Connected), _) => (StatusCode::OK, json!({ "status": "device_connected" })),
-        (_, Some(Said::Denied), _) => (StatusCode::OK, json!({ "status": "denied" })),
-        (_, Some(said @ Said::Gone), _) => {
+        (_, Some(Message::DeviceConnected), _) => {
+            (StatusCode::OK, json!({ "status": "device_connected" }))
+        }
+        (_, Some(Message::DeviceDenied), _) => (StatusCode::OK, json!({ "status": "denied" })),
+        (_, Some(Message::Expired), _) => {
             let code = "unknown_interaction";
-            (StatusCode::NOT_FOUND, error(code, said.text()))
+            (StatusCode::NOT_FOUND, error(code, EXPIRED.description))
         }
-        (_, Some(said @ Said::Decided), _) => {
-            (StatusCode::CONFLICT, error("already_decided", said.text()))
+        (_, Some(Message::Answered), _) => {
+            let text = "The request was answered before, and an answer is final";
+            (StatusCode::CONFLICT, error("already_decided", text))
         }
-        (_, Some(said @ Said::Forged), _) => (StatusCode::FORBIDDEN, error("forged", said.text())),
+        (_, Some(Message::Forged), _) => {
+            let text = "The answer did not come from the page that asked this person";
+            (StatusCode::FORBIDDEN, error("forged", text))
+        }
         (.., Some(refused)) => (response.status(), error(refused.error, refused.description)),
-        (None, None, None) => return response.into(),
+        _ => return response.into(),
     };
     let mut told = error::json(status, &body);
     for name in [RETRY_AFTER, ALLOW] {

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::authorization_response::{page, page_error};
+use super::authorization_response::page_error;
 use super::cors::Cors;
 use super::self_check::Probe;
 use super::{Answer, AuthorizationServer, Endpoint, PendingRequest, Route};
@@ -162,7 +162,11 @@ where
             .observe(route.name(), probe.is_some(), answering)
             .await;
         let mut response = match (answer, body) {
-            (Answer::Respond(response), _) => response,
+            (Answer::Respond(mut response), _) => {
+                let pages = &server.0.config.pages;
+                pages.finish(request.headers(), &mut response);
+                response
+            }
             (Answer::Forward(pending), Some(body)) => {
                 let mut request = request.map(|_| body);
                 request.extensions_mut().insert(*pending);
@@ -312,13 +316,12 @@ impl<B> Service<Request<B>> for NotFound {
             tracing::error!(
                 "a pending request was forwarded, but the service has no inner service: use the layer"
             );
+            // No page of ours: nobody here knows the host's look and language.
             let text = "The page that belongs here is missing. Tell whoever runs this site.";
-            response = page(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "This does not work",
-                text,
-            )
-            .map(Body::from);
+            response = Response::new(Body::from(text));
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+            response.headers_mut().insert(CONTENT_TYPE, plain);
         }
         ready(Ok(response))
     }

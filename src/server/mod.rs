@@ -22,6 +22,7 @@ mod authorize;
 mod builder;
 mod clients;
 mod config;
+mod connected_apps;
 mod consent;
 mod consent_answer;
 mod cors;
@@ -51,7 +52,6 @@ mod known_clients;
 mod layer;
 mod metadata;
 mod opaque_token;
-mod pages;
 mod policy;
 mod register;
 mod registration_policy;
@@ -113,6 +113,9 @@ pub enum Endpoint {
     Device,
     /// Where people type device codes in (RFC 8628 §3.3), default `/device`.
     Verification,
+    /// Where people see which applications may use their account, and take it back, default `/connected-apps`; there with
+    /// [`connected_apps`](AuthorizationServerBuilder::connected_apps).
+    ConnectedApps,
     /// The introspection endpoint (RFC 7662 §2), default `/auth/introspect`.
     Introspect,
     /// The revocation endpoint (RFC 7009 §2), default `/auth/revoke`.
@@ -124,12 +127,13 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Metadata,
         Self::Authorize,
         Self::Token,
         Self::Device,
         Self::Verification,
+        Self::ConnectedApps,
         Self::Introspect,
         Self::Revoke,
         Self::Register,
@@ -143,6 +147,7 @@ impl Endpoint {
             Self::Token => "/auth/token",
             Self::Device => "/auth/device",
             Self::Verification => "/device",
+            Self::ConnectedApps => "/connected-apps",
             Self::Introspect => "/auth/introspect",
             Self::Revoke => "/auth/revoke",
             Self::Register => "/auth/register",
@@ -171,7 +176,7 @@ impl Route {
     const fn is_for_people(self) -> bool {
         matches!(
             self,
-            Self::Endpoint(Endpoint::Authorize | Endpoint::Verification)
+            Self::Endpoint(Endpoint::Authorize | Endpoint::Verification | Endpoint::ConnectedApps)
         )
     }
 }
@@ -348,6 +353,9 @@ impl Inner {
             Route::Endpoint(Endpoint::Verification) => {
                 Box::pin(verification::handle(self, request)).await
             }
+            Route::Endpoint(Endpoint::ConnectedApps) => {
+                Box::pin(connected_apps::handle(self, request)).await
+            }
             Route::Endpoint(Endpoint::Revoke) => Box::pin(revoke::handle(self, request)).await,
             Route::Endpoint(Endpoint::Register) => Box::pin(register::handle(self, request)).await,
             #[cfg(feature = "jwt")]
@@ -455,6 +463,7 @@ impl Config {
         match endpoint {
             Endpoint::Authorize => on(GrantType::AuthorizationCode) || on(GrantType::DeviceCode),
             Endpoint::Device | Endpoint::Verification => on(GrantType::DeviceCode),
+            Endpoint::ConnectedApps => self.connected_apps,
             Endpoint::Register => self.registration.is_some(),
             #[cfg(feature = "jwt")]
             Endpoint::Jwks => self.jwt.is_on(),

@@ -156,6 +156,7 @@ impl Endpoint {
             Self::Token => "token",
             Self::Device => "device",
             Self::Verification => "verification",
+            Self::ConnectedApps => "connected_apps",
             Self::Introspect => "introspect",
             Self::Revoke => "revoke",
             Self::Register => "register",

@@ -70,7 +70,7 @@ pub(crate) fn checks(config: &Config) -> Vec<Check> {
                 checks.push(check(Method::GET, path, &[], "", answer(endpoint, &[200])));
                 checks.push(check(Method::POST, path, &[], "", answer(endpoint, &[405])));
             }
-            Endpoint::Authorize | Endpoint::Verification => {
+            Endpoint::Authorize | Endpoint::Verification | Endpoint::ConnectedApps => {
                 // Without a client it is an error page; the page for user codes may ask to sign in first.
                 let asked = format!("{path}?self_check=1");
                 let shown = answer(endpoint, &[200, 303, 400]);

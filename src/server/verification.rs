@@ -8,10 +8,10 @@ use http::{Method, Request, Response, StatusCode};
 use super::authorization_response::{page, page_error, see_other};
 use super::consent_answer::is_same_origin;
 use super::device;
-use super::pages::{self, DeviceCode};
 use super::throttle::Attempt;
 use super::waiting::Waiting;
 use super::{Answer, Endpoint, Event, Inner};
+use crate::pages::{self, DeviceCode, Message, Page};
 use crate::protocol::error::OAuthError;
 use crate::protocol::form::Form;
 use crate::types::record::{Device, DeviceState, Flow, Interaction, InteractionState, UserCode};
@@ -33,12 +33,16 @@ fn show(server: &Inner, request: &Request<Bytes>) -> Result<Response<Bytes>, OAu
         .one("user_code")?
         .map(device::normal)
         .map(|code| device::shown(&code));
+    Ok(code_page(server, StatusCode::OK, user_code))
+}
+
+fn code_page(server: &Inner, status: StatusCode, user_code: Option<String>) -> Response<Bytes> {
     let page = DeviceCode {
-        action: server.path(Endpoint::Verification),
-        user_code: user_code.as_deref(),
-        problem: None,
+        action: server.path(Endpoint::Verification).to_owned(),
+        user_code,
+        is_wrong: status == StatusCode::BAD_REQUEST,
     };
-    Ok(pages::respond(StatusCode::OK, &page))
+    pages::page(status, Page::DeviceCode(page))
 }
 
 /// A code was typed in: the request that it stands for waits for its owner from now on.
@@ -46,11 +50,7 @@ async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byte
     let now = server.now();
     let address = server.address(request);
     if !is_same_origin(server, request.headers()) {
-        return Ok(page(
-            StatusCode::FORBIDDEN,
-            "Not accepted",
-            "The code did not come from this page. Type it in here.",
-        ));
+        return Ok(page(StatusCode::FORBIDDEN, Message::ForgedCode));
     }
     // What cannot be read is no guess, and is not counted.
     let form = Form::from_body(request.headers(), request.body())?;
@@ -69,14 +69,7 @@ async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byte
     let Some((digest, device, client)) = found? else {
         server.tell(&Event::UserCodeWrong {});
         // One sentence for a wrong, an expired and a used code.
-        let problem =
-            Some("This code is not valid. Look at your device and type in what it shows.");
-        let page = DeviceCode {
-            action: server.path(Endpoint::Verification),
-            user_code: None,
-            problem,
-        };
-        return Ok(pages::respond(StatusCode::BAD_REQUEST, &page));
+        return Ok(code_page(server, StatusCode::BAD_REQUEST, None));
     };
     // A right one makes a request that waits, and so is counted as one.
     let waits = Attempt::AuthorizationRequest(&device.client_id);

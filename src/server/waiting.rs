@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::authorization_response::{Address, gone, page_error};
+use super::authorization_response::{Address, EXPIRED, page_error};
 use super::interaction::PendingRequest;
 use super::issue::lifetime;
 use super::{Answer, Inner, seen};
@@ -109,9 +109,7 @@ impl Waiting {
             .records
             .update(digest(&self.id), self.read.clone())
             .await?;
-        *self = Self::find(server, self.id.clone())
-            .await?
-            .ok_or_else(gone)?;
+        *self = Self::find(server, self.id.clone()).await?.ok_or(EXPIRED)?;
         Ok(matches!(written, Replace::Replaced(_)))
     }
 

@@ -173,7 +173,7 @@ async fn mcp_the_page_says_who_asks_for_what_whose_account_it_is_and_where_the_a
     let server = Harness::new().await;
     let page = server.authorize("&scope=ledger.read+ledger.write").await;
     for part in [
-        "<bdi class=\"name\">Harbor App</bdi>",
+        "<h1>Allow <bdi>Harbor App</bdi> to use your account?</h1>",
         "Read your ledger <code>ledger.read</code>",
         "<li><code>ledger.write</code></li>",
         &format!("<bdi>{LEDGER}</bdi>"),

@@ -24,12 +24,14 @@ const fn row(module: &'static str, imports: &'static [&'static str]) -> Row {
 }
 
 #[rustfmt::skip]
-const TABLE: [Row; 7] = [
+const TABLE: [Row; 9] = [
     Row { asks_clock: true, makes_secrets: true, ..row("types", &[]) },
     row("protocol", &["types"]),
     row("grant", &["types", "protocol"]),
+    row("pages", &["types"]),
+    row("qr", &[]),
     Row { is_async: true, ..row("store", &["types"]) },
-    Row { is_async: true, asks_clock: true, makes_secrets: true, ..row("server", &["types", "protocol", "grant", "store"]) },
+    Row { is_async: true, asks_clock: true, makes_secrets: true, ..row("server", &["types", "protocol", "grant", "pages", "store"]) },
     Row { is_async: true, asks_clock: true, ..row("resource", &["types", "protocol"]) },
     Row { is_async: true, asks_clock: true, makes_secrets: true, ..row("testing", &["types", "resource"]) },
 ];

@@ -228,8 +228,8 @@ impl Harness {
     }
 
     /// A server that is built in another way.
-    pub(crate) async fn of(builder: AuthorizationServerBuilder) -> Self {
-        Self::build(builder, |builder| builder).await
+    pub(crate) fn of(builder: AuthorizationServerBuilder) -> impl Future<Output = Self> {
+        Box::pin(Self::build(builder, |builder| builder))
     }
 
     async fn build(

@@ -1,0 +1,289 @@
+//! People see which applications may use their account, and take it back.
+
+use http::{Method, Request};
+use http_body_util::Full;
+use tower_oauth::server::{ConfigError, Endpoint};
+use tower_oauth::types::{Client, Subject};
+use tower_oauth::{AuthorizationServer, Decision, Interaction, PendingRequest};
+
+use crate::support::{Answer, CALLBACK, Harness, builder, redemption};
+
+const PATH: &str = "/connected-apps";
+
+async fn server() -> Harness {
+    Harness::with(|builder| builder.connected_apps()).await
+}
+
+/// The form of the first application on the page.
+fn form(page: &Answer) -> String {
+    let (client_id, csrf) = (page.hidden("client_id"), page.hidden("csrf"));
+    format!("client_id={client_id}&csrf={csrf}")
+}
+
+async fn json(server: &Harness, user: Option<&str>, target: &str) -> Answer {
+    let mut request = Request::get(target).header("accept", "application/json");
+    if let Some(user) = user {
+        request = request.header("x-user", user);
+    }
+    server.send(request.body(Full::default()).unwrap()).await
+}
+
+async fn is_alive(server: &Harness, token: &str) -> bool {
+    server.refresh(token, "").await.status == 200
+}
+
+#[tokio::test]
+async fn a_person_sees_who_has_access_and_takes_it_back() {
+    let server = server().await;
+    let empty = server.get(PATH, Some("alice")).await;
+    assert_eq!(empty.status, 200);
+    assert!(empty.text().contains("No application has access"));
+    assert!(!empty.text().contains("<form"));
+
+    let (_, refresh) = server.tokens("").await.pair();
+    server.advance(3 * 24 * 3600);
+    let (_, refresh) = server.refresh(&refresh, "").await.pair();
+    server.advance(120);
+    let page = server.get(PATH, Some("alice")).await;
+    for part in [
+        "<h2><bdi>Harbor App</bdi></h2>",
+        "Signed in as <bdi>alice</bdi>",
+        "Read your ledger <code>ledger.read</code>",
+        "<dd>app.harbor.test</dd>",
+        "2026-11-22</time> (3 days ago)",
+        "<dd>2 minutes ago</dd>",
+    ] {
+        assert!(page.text().contains(part), "{part} in {}", page.text());
+    }
+    assert!(!page.text().contains("Registered itself"));
+    let bob = server.get(PATH, Some("bob")).await;
+    assert!(bob.text().contains("No application has access"));
+
+    let removed = server.submit(PATH, "alice", &form(&page)).await;
+    assert_eq!(removed.location(), "/connected-apps?removed=1");
+    let after = server.get(&removed.location(), Some("alice")).await;
+    assert!(after.text().contains("The access was removed."));
+    assert!(after.text().contains("No application has access"));
+    assert!(!is_alive(&server, &refresh).await);
+    // Once more is harmless, and says the same.
+    let again = server.submit(PATH, "alice", &form(&page)).await;
+    assert_eq!(again.location(), removed.location());
+}
+
+#[tokio::test]
+async fn grants_of_one_application_are_one_and_what_was_agreed_to_is_forgotten() {
+    let server = server().await;
+    let first = server.tokens("").await.pair().1;
+    server.advance(60);
+    let second = server.tokens("").await.pair().1;
+    let page = server.get(PATH, Some("alice")).await;
+    assert_eq!(page.text().matches("<h2>").count(), 1);
+    server.submit(PATH, "alice", &form(&page)).await.location();
+    for token in [first, second] {
+        assert!(!is_alive(&server, &token).await);
+    }
+    let asked = server.authorize("").await;
+    assert_eq!(asked.status, 200, "the owner is asked again: {asked:?}");
+}
+
+// req: 6749-10.12-1, http-csrf-1
+#[tokio::test]
+async fn s13_nothing_is_removed_but_by_the_page_that_was_shown_to_this_person() {
+    let server = server().await;
+    let (_, refresh) = server.tokens("").await.pair();
+    let page = server.get(PATH, Some("alice")).await;
+    let good = form(&page);
+    let csrf = page.hidden("csrf");
+    let (ends, value) = csrf.split_once('.').unwrap();
+    let later = ends.parse::<u64>().unwrap() + 1;
+    let same: &[(&str, &str)] = &[("sec-fetch-site", "same-origin")];
+    let cases: [(String, &[(&str, &str)]); 11] = [
+        (good.clone(), &[]),
+        (good.clone(), &[("sec-fetch-site", "cross-site")]),
+        (good.clone(), &[("sec-fetch-site", "same-site")]),
+        (good.clone(), &[("origin", "https://evil.test")]),
+        (good.clone(), &[("origin", "null")]),
+        ("client_id=app".to_owned(), same),
+        ("client_id=app&csrf=".to_owned(), same),
+        (format!("client_id=app&csrf={value}"), same),
+        (format!("client_id=app&csrf={later}.{value}"), same),
+        (format!("client_id=web&csrf={csrf}"), same),
+        (format!("client_id=%22%3E%3Cscript%3E&csrf={csrf}"), same),
+    ];
+    for (form, headers) in cases {
+        let headers = [headers, &[("x-user", "alice")]].concat();
+        let answer = server.post_with(PATH, &headers, &form).await;
+        answer.page(403);
+        assert!(answer.text().contains("Nothing was removed"), "{form}");
+        assert!(answer.text().contains("href=\"?\""));
+    }
+    // Bob's browser with a form that was made for Alice: another's application is as unknown as any.
+    server.submit(PATH, "bob", &good).await.page(403);
+    for form in ["", &format!("csrf={csrf}"), &format!("{good}&csrf=x")] {
+        server.submit(PATH, "alice", form).await.page(400);
+    }
+    // A GET changes nothing, whatever it carries.
+    server.get(&format!("{PATH}?{good}"), Some("alice")).await;
+    assert!(is_alive(&server, &refresh).await);
+    server.advance(3600);
+    let late = server.submit(PATH, "alice", &good).await;
+    late.page(403);
+    let listed = server.get(PATH, Some("alice")).await;
+    assert!(listed.text().contains("Harbor App"));
+}
+
+#[tokio::test]
+async fn who_is_not_signed_in_goes_to_the_login_and_comes_back_and_never_round_in_circles() {
+    let server = server().await;
+    let login = server.get(PATH, None).await.location();
+    assert_eq!(login, "/login?interaction=connected-apps");
+    // What the host's login does for every request.
+    let resume = server.oauth.resume_path("connected-apps");
+    let back = server.get(&resume, Some("alice")).await.location();
+    assert_eq!(back, "/connected-apps?signed_in=1");
+    assert_eq!(server.get(&back, Some("alice")).await.status, 200);
+    let lost = server.get(&back, None).await;
+    lost.page(403);
+    assert!(lost.text().contains("nobody is signed in here"));
+    let subject = Subject::new("alice").unwrap();
+    let resumed = server
+        .oauth
+        .resume("connected-apps", Decision::Ask(subject.into()))
+        .await;
+    assert_eq!(Answer::of(resumed).await.location(), back);
+    // A form that comes after the session has ended.
+    let form = "client_id=app&csrf=1.x";
+    let answer = server
+        .post_with(PATH, &[("sec-fetch-site", "same-origin")], form)
+        .await;
+    assert_eq!(answer.location(), login);
+    let off = Harness::new().await;
+    off.get(&resume, Some("alice")).await.page(400);
+}
+
+#[tokio::test]
+async fn a_host_in_full_control_says_who_is_signed_in() {
+    struct Nobody;
+    impl Interaction for Nobody {
+        async fn decide(&self, _: &PendingRequest, _: &http::request::Parts) -> Decision {
+            Decision::Login
+        }
+    }
+    let silent = |builder: tower_oauth::server::AuthorizationServerBuilder| {
+        builder.interaction("/login", Nobody).connected_apps()
+    };
+    let server = Harness::with(silent).await;
+    let login = server.get(PATH, Some("alice")).await.location();
+    assert_eq!(login, "/login?interaction=connected-apps");
+    server
+        .get("/connected-apps?signed_in=1", Some("alice"))
+        .await
+        .page(403);
+}
+
+#[tokio::test]
+async fn the_same_is_there_as_json() {
+    let server = server().await;
+    json(&server, None, PATH).await.error(403, "access_denied");
+    server.tokens("").await.pair();
+    let list = json(&server, Some("alice"), PATH).await;
+    assert_eq!(list.status, 200);
+    assert_eq!(list.header("content-type"), "application/json");
+    let app = list.json()["apps"][0].clone();
+    assert_eq!(app["client_id"], "app");
+    assert_eq!(app["client_name"], "Harbor App");
+    assert_eq!(app["vouched_for"], true);
+    assert_eq!(app["redirect_uri"], CALLBACK);
+    assert_eq!(app["scope"], "ledger.read");
+    assert_eq!(app["since"], app["renewed"]);
+    assert!(list.json().get("next").is_none());
+    let form = format!("client_id=app&csrf={}", app["csrf"].as_str().unwrap());
+    let headers = |site| {
+        [
+            ("x-user", "alice"),
+            ("accept", "application/json"),
+            ("sec-fetch-site", site),
+        ]
+    };
+    let forged = server.post_with(PATH, &headers("cross-site"), &form).await;
+    forged.error(403, "invalid_request");
+    for removed in [true, false] {
+        let answer = server.post_with(PATH, &headers("same-origin"), &form).await;
+        assert_eq!(answer.json()["removed"], removed);
+    }
+    let empty = json(&server, Some("alice"), PATH).await;
+    assert_eq!(empty.json()["apps"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn many_applications_are_shown_in_pages_that_are_small() {
+    let server = server().await;
+    for number in 0..23 {
+        let client = Client::public(format!("app-{number}").parse().unwrap())
+            .name(format!(
+                "{number} \"><script>alert(1)</script>{}",
+                "W".repeat(60)
+            ))
+            .redirect_uri(CALLBACK.parse().unwrap());
+        server.create(client).await;
+        let id = format!("app-{number}");
+        let code = server.code_for(&id, "").await;
+        server
+            .post("/auth/token", &redemption(&id, &code))
+            .await
+            .pair();
+    }
+    let mut seen = 0;
+    for (number, count) in [(1, 10), (2, 10), (3, 3), (4, 0)] {
+        let target = format!("{PATH}?page={number}");
+        let page = server.get(&target, Some("alice")).await;
+        assert!(page.body.len() < 30_000, "{}", page.body.len());
+        assert!(!page.text().contains("<script"));
+        assert_eq!(page.text().matches("<h2>").count(), count);
+        let list = json(&server, Some("alice"), &target).await.json();
+        seen += list["apps"].as_array().unwrap().len();
+        assert_eq!(list.get("next").is_some(), number < 3);
+    }
+    assert_eq!(seen, 23);
+    for odd in [
+        "0",
+        "-1",
+        "x",
+        "99999999999999999999",
+        "18446744073709551615",
+    ] {
+        let page = server
+            .get(&format!("{PATH}?page={odd}"), Some("alice"))
+            .await;
+        assert_eq!(page.status, 200, "{odd}");
+    }
+}
+
+#[tokio::test]
+async fn it_is_there_if_it_is_switched_on_and_somebody_can_be_known() {
+    let off = Harness::new().await;
+    assert_eq!(off.get(PATH, Some("alice")).await.status, 404);
+    let nobody = AuthorizationServer::builder("https://auth.harbor.test").connected_apps();
+    let error = nobody.build().unwrap_err();
+    assert!(matches!(
+        error,
+        ConfigError::Contradiction {
+            setting: "connected_apps",
+            ..
+        }
+    ));
+    let moved = Harness::with(|builder| {
+        builder
+            .connected_apps()
+            .path(Endpoint::ConnectedApps, "/account/apps")
+    })
+    .await;
+    assert_eq!(moved.get("/account/apps", Some("alice")).await.status, 200);
+    assert_eq!(moved.get(PATH, Some("alice")).await.status, 404);
+    let path = builder().path(Endpoint::ConnectedApps, "/account/apps");
+    assert!(path.build().is_err(), "a path for what is not served");
+    let put = Request::builder().method(Method::PUT).uri("/account/apps");
+    let put = moved.send(put.body(Full::default()).unwrap()).await;
+    put.page(405);
+    assert_eq!(put.header("allow"), "GET, POST");
+}
