@@ -41,7 +41,8 @@ pub struct AuthorizationServerBuilder {
     grant_types: Option<Vec<GrantType>>,
     without: Vec<Endpoint>,
     connected_apps: bool,
-    pages: Pages,
+    /// Boxed: a builder is moved often.
+    pages: Box<Pages>,
     client_address: ClientAddress,
     lifetimes: Lifetimes,
     limits: Limits,
@@ -70,7 +71,7 @@ impl AuthorizationServerBuilder {
             grant_types: None,
             without: Vec::new(),
             connected_apps: false,
-            pages: Pages::new(),
+            pages: Box::default(),
             client_address: Box::new(|parts| parts.extensions.get::<IpAddr>().copied()),
             lifetimes: Lifetimes::default(),
             limits: Limits::default(),
@@ -173,7 +174,7 @@ impl AuthorizationServerBuilder {
 
     /// The look, the words and the languages of the built-in pages.
     pub fn pages(mut self, pages: Pages) -> Self {
-        self.pages = pages;
+        self.pages = Box::new(pages);
         self
     }
 
