@@ -43,7 +43,8 @@ pub struct AuthorizationServerBuilder {
     grant_types: Option<Vec<GrantType>>,
     without: Vec<Endpoint>,
     connected_apps: bool,
-    pages: Pages,
+    /// Boxed: a builder is moved often.
+    pages: Box<Pages>,
     client_address: ClientAddress,
     lifetimes: Lifetimes,
     limits: Limits,
@@ -74,7 +75,7 @@ impl AuthorizationServerBuilder {
             grant_types: None,
             without: Vec::new(),
             connected_apps: false,
-            pages: Pages::new(),
+            pages: Box::default(),
             client_address: Box::new(|parts| parts.extensions.get::<IpAddr>().copied()),
             lifetimes: Lifetimes::default(),
             limits: Limits::default(),
@@ -231,7 +232,7 @@ impl AuthorizationServerBuilder {
 
     /// The look, the words and the languages of the built-in pages.
     pub fn pages(mut self, pages: Pages) -> Self {
-        self.pages = pages;
+        self.pages = Box::new(pages);
         self
     }
 

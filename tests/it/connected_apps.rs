@@ -1,8 +1,12 @@
 //! People see which applications may use their account, and take it back.
 
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::routing::get;
 use http::{Method, Request};
 use http_body_util::Full;
-use tower_oauth::server::{ConfigError, Endpoint};
+use tower_oauth::server::{ConfigError, Endpoint, Event, EventSink, RevokedBy};
 use tower_oauth::types::{Client, Subject};
 use tower_oauth::{AuthorizationServer, Decision, Interaction, PendingRequest};
 
@@ -286,4 +290,45 @@ async fn it_is_there_if_it_is_switched_on_and_somebody_can_be_known() {
     let put = moved.send(put.body(Full::default()).unwrap()).await;
     put.page(405);
     assert_eq!(put.header("allow"), "GET, POST");
+}
+
+#[tokio::test]
+async fn the_host_can_do_the_same_and_hears_who_did_it() {
+    #[derive(Clone, Default)]
+    struct Heard(Arc<Mutex<Vec<RevokedBy>>>);
+    impl EventSink for Heard {
+        fn event(&self, event: &Event<'_>) {
+            if let Event::GrantRevoked { by, .. } = event {
+                self.0.lock().unwrap().push(*by);
+            }
+        }
+    }
+    let heard = Heard::default();
+    let server = Harness::with(|builder| builder.connected_apps().events(heard.clone())).await;
+    let (alice, app) = (Subject::new("alice").unwrap(), "app".parse().unwrap());
+    let (_, refresh) = server.tokens("").await.pair();
+    let grants = server.oauth.grants();
+    assert!(grants.revoke_client(&alice, &app).await.unwrap());
+    assert!(!grants.revoke_client(&alice, &app).await.unwrap());
+    assert!(!is_alive(&server, &refresh).await);
+    server.tokens("").await;
+    let page = server.get(PATH, Some("alice")).await;
+    server.submit(PATH, "alice", &form(&page)).await.location();
+    server.submit(PATH, "alice", &form(&page)).await.location();
+    let by = [RevokedBy::Host, RevokedBy::Owner];
+    assert_eq!(*heard.0.lock().unwrap(), by);
+}
+
+#[tokio::test]
+async fn self_check_reaches_the_page_behind_a_layer_and_beside_a_nested_service() {
+    let server = server().await;
+    let oauth = &server.oauth;
+    let host = || Router::new().route("/login", get(|| async { "Sign in" }));
+    let layered = host().layer(oauth.layer());
+    assert_eq!(oauth.self_check(&layered).await, Ok(()));
+    let nested = host().nest_service("/auth", oauth.service().nested_at("/auth"));
+    let whole = nested.clone().fallback_service(oauth.service());
+    assert_eq!(oauth.self_check(&whole).await, Ok(()));
+    let found = oauth.self_check(&nested).await.unwrap_err().to_string();
+    assert!(found.contains("/connected-apps"), "{found}");
 }
