@@ -110,8 +110,8 @@ mod tests {
         let size = rows[0].len();
         assert_eq!(
             (size, rows.len()),
-            (37, 38),
-            "version 3, and four on each side"
+            (41, 42),
+            "version 4, and four on each side"
         );
         let corner = |left: usize, top: usize| {
             (0..7).all(|y| {
