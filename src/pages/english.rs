@@ -68,7 +68,7 @@ pub(super) const fn english(text: Text) -> &'static str {
         }
         Text::LeavingTitle => "This request cannot be answered",
         Text::LeavingText => {
-            "Something is wrong with what the application asked for, and it has to be told. Nothing was given to it."
+            "The application has to be told that its request could not be answered. Nothing was given to it."
         }
         Text::LeavingUnvouched => "Nobody has vouched for the application that sent you here.",
         Text::LeavingHost => "Go on only if you know {destination}. Otherwise close this page.",

@@ -72,7 +72,7 @@ pub(super) const fn german(text: Text) -> &'static str {
         }
         Text::LeavingTitle => "Diese Anfrage kann nicht beantwortet werden",
         Text::LeavingText => {
-            "Mit der Anfrage der Anwendung stimmt etwas nicht, und sie muss es erfahren. Sie hat nichts bekommen."
+            "Die Anwendung muss erfahren, dass ihre Anfrage nicht beantwortet werden konnte. Sie hat nichts bekommen."
         }
         Text::LeavingUnvouched => "Niemand bürgt für die Anwendung, die Sie hierher geschickt hat.",
         Text::LeavingHost => {

@@ -103,7 +103,7 @@ pub enum Text {
     WrongCode,
     /// “This request cannot be answered”
     LeavingTitle,
-    /// “Something is wrong with what the application asked for, and it has to be told. Nothing was given to it.”
+    /// “The application has to be told that its request could not be answered. Nothing was given to it.”
     LeavingText,
     /// “Nobody has vouched for the application that sent you here.”
     LeavingUnvouched,
