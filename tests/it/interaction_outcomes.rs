@@ -57,7 +57,7 @@ impl Begun {
 fn says(answer: &Answer, status: u16, text: &str) {
     answer.page(status);
     assert!(answer.text().contains(text), "{}", answer.text());
-    assert!(answer.text().contains("<h1>"), "{}", answer.text());
+    assert!(answer.text().contains("</h1>"), "{}", answer.text());
 }
 
 const EXPIRED: &str = "Go back to the application and start again";
@@ -228,7 +228,7 @@ async fn whatever_the_host_says_when_an_answer_comes_is_done_and_never_a_loop_or
 
 #[tokio::test]
 async fn while_the_store_is_down_a_page_says_so_and_nothing_is_decided() {
-    let down = "The server cannot answer right now";
+    let down = "Something failed here, and it is not your fault";
     for for_device in [false, true] {
         let store = Faulty::default();
         let server = Harness::with(|builder| builder.store(store.clone())).await;
@@ -269,7 +269,7 @@ async fn a_request_that_names_nothing_or_too_much_is_a_page_that_says_so() {
         let page = server.get(target, Some("alice")).await;
         page.page(400);
         assert!(
-            page.text().contains("<h1>This does not work</h1>"),
+            page.text().contains("</h1>") && page.text().contains("start again"),
             "{}",
             page.text()
         );
