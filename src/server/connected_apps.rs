@@ -92,16 +92,18 @@ fn sign_in(server: &Inner, request: &Request<Bytes>) -> Result<Response<Bytes>, 
 async fn list(server: &Inner, request: &Request<Bytes>) -> Result<Response<Bytes>, OAuthError> {
     let query = Form::from_query(request.uri())?;
     let number = query.one("page")?.and_then(|text| text.parse().ok());
-    let number: usize = number.unwrap_or(1).clamp(1, MOST);
+    let number: usize = number.unwrap_or(1);
     let removed = query.one("removed")?.is_some();
     let Some(signed_in) = signed_in(server, request).await else {
         return sign_in(server, request);
     };
     let subject = &signed_in.subject;
     let connected = connected(server, subject).await?;
+    // Beyond the last page, whose applications may have been removed, is the last one: an empty one would say that nobody has access.
+    let number = number.clamp(1, connected.len().div_ceil(ON_A_PAGE).max(1));
     let path = server.path(Endpoint::ConnectedApps);
     let at = |number: usize| format!("{path}?page={number}");
-    let more = connected.len() > number.saturating_mul(ON_A_PAGE);
+    let more = connected.len() > number * ON_A_PAGE;
     let (key, now) = (server.server_key().await?, server.now());
     let shown = connected.iter().skip((number - 1) * ON_A_PAGE);
     let app = |connected: &Connected| {
