@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::header::ACCEPT;
 use http::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use sha2::Sha256;
@@ -18,7 +17,7 @@ use super::approve::request_parts;
 use super::authorization_response::{page, page_error, see_other};
 use super::consent::{in_words, links};
 use super::consent_answer::is_same_origin;
-use super::{Answer, Endpoint, Grants, Inner, RevokedBy, SignedIn};
+use super::{Answer, Endpoint, Grants, Inner, RevokedBy, SignedIn, interaction_json};
 use crate::pages::{self, App, ConnectedApps, LinkKind, Message, Page, display_name};
 use crate::protocol::error::{ErrorCode, OAuthError, json};
 use crate::protocol::form::Form;
@@ -66,8 +65,7 @@ pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
 }
 
 fn wants_json(request: &Request<Bytes>) -> bool {
-    let accept = request.headers().get(ACCEPT);
-    accept.is_some_and(|accept| accept.as_bytes().starts_with(b"application/json"))
+    interaction_json::is_wanted(request.headers())
 }
 
 async fn signed_in(server: &Inner, request: &Request<Bytes>) -> Option<SignedIn> {

@@ -217,6 +217,22 @@ async fn the_same_is_there_as_json() {
     }
     let empty = json(&server, Some("alice"), PATH).await;
     assert_eq!(empty.json()["apps"], serde_json::json!([]));
+    // What is wanted is read as it is for a request that waits.
+    for (accept, content_type) in [
+        ("Application/JSON", "application/json"),
+        ("text/html;q=0.5, application/json", "application/json"),
+        (
+            "application/json;q=0.5, text/html",
+            "text/html; charset=utf-8",
+        ),
+        ("application/json-seq", "text/html; charset=utf-8"),
+        ("*/*", "text/html; charset=utf-8"),
+    ] {
+        let request = Request::get(PATH).header("accept", accept);
+        let request = request.header("x-user", "alice").body(Full::default());
+        let answer = server.send(request.unwrap()).await;
+        assert_eq!(answer.header("content-type"), content_type, "{accept}");
+    }
 }
 
 #[tokio::test]
