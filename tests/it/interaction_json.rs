@@ -457,3 +457,11 @@ async fn a_login_that_reads_the_request_before_anybody_has_signed_in_anew_ends_n
         assert!(back.parameter("error").is_some(), "{back:?}");
     }
 }
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_refused_in_json() {
+    let server = spa(|builder| builder).await;
+    let large = json!({"interaction": "x".repeat(20_000), "csrf": "", "decision": "deny"});
+    let answer = post(&server, &ALICE, large).await;
+    answer.error(413, "invalid_request");
+}
