@@ -452,3 +452,15 @@ async fn an_answer_by_somebody_else_is_refused_and_ends_nothing_however_they_sig
     let answer = press(&server, &page, &alice, "allow").await;
     assert!(answer.parameter("code").is_some(), "{answer:?}");
 }
+
+#[tokio::test]
+async fn who_has_no_name_to_show_is_called_by_their_subject() {
+    let server = host(|builder| builder.connected_apps()).await;
+    for name in ["", " "] {
+        let who = [("x-user", "alice".to_owned()), ("x-name", name.to_owned())];
+        for target in [&authorization_request("app", ""), "/connected-apps"] {
+            let page = get(&server, target, &who).await;
+            assert!(page.text().contains("<bdi>alice</bdi>"), "{}", page.text());
+        }
+    }
+}
