@@ -386,7 +386,7 @@ async fn rfc7591_5_a_program_is_told_that_nobody_vouched_and_of_no_address_that_
 
 #[tokio::test]
 async fn a_page_of_the_host_has_a_path_and_somebody_who_signs_in() {
-    // Browsers read `\\` as `/` and skip a tab (URL Standard §4.4): these two would lead to another host.
+    // Browsers read `\` as `/` and skip a tab (URL Standard §4.4): these two would lead to another host.
     for path in ["app", "//app", "/\\app", "/\t/app", "/app#x", "/auth/token"] {
         assert!(builder().consent_page(path).build().is_err(), "{path}");
     }
