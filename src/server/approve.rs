@@ -32,6 +32,9 @@ impl AuthorizationServer {
     /// The request that waits under this id, for any handler of the host: a login page that says to what people sign in, and fills in
     /// [`login_hint`](PendingRequest::login_hint). The id comes in the query of the login path as `interaction`.
     ///
+    /// `connected-apps` stands there for the page of [`connected_apps`](super::AuthorizationServerBuilder::connected_apps), and is no
+    /// request: it is [`NotPending::Gone`] here, and [`resume_path`](Self::resume_path) leads to the page.
+    ///
     /// # Errors
     /// [`NotPending::Gone`] if there is no such request, or no longer; [`NotPending::Decided`] if it was answered;
     /// [`NotPending::Unavailable`] if the store failed, which is in the log.

@@ -190,6 +190,8 @@ impl AuthorizationServerBuilder {
     /// `consent` (ask this person), `login` (go to the URL in the member `login`), `continue` (go to the URL in the member `continue`:
     /// the host decides without asking), or `host` (its [`Interaction`] answers or forwards, and it alone knows what is next). Names and
     /// addresses of a client are a stranger's text: show them as text, and `vouched_for: false` as a warning. `lifetime` is in seconds.
+    /// To look ends nothing: a login that is a program reads here what it is for, as often as it likes, and then goes on to
+    /// [`resume_path`](AuthorizationServer::resume_path), where a sign-in that is still not what was asked for ends the request.
     ///
     /// `POST /auth/authorize` with `Content-Type: application/json` answers, `scope` being a part of what was asked for, or left out for all of it:
     ///

@@ -238,7 +238,9 @@ impl Config {
         let Some(page) = path else {
             return Ok(());
         };
-        if !page.starts_with('/') || page.starts_with("//") || page.contains('#') {
+        // Browsers read `\` as `/`, and skip tabs and line ends: such a path could lead to another host.
+        let misread = |c: char| matches!(c, '#' | '\\') || c.is_control();
+        if !page.starts_with('/') || page.starts_with("//") || page.contains(misread) {
             return Err(ConfigError::Path(page.to_owned()));
         }
         let (path, _) = page.split_once('?').unwrap_or((page, ""));

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::header::ACCEPT;
 use http::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use sha2::Sha256;
@@ -18,7 +17,7 @@ use super::approve::request_parts;
 use super::authorization_response::{page, page_error, see_other};
 use super::consent::{in_words, links};
 use super::consent_answer::is_same_origin;
-use super::{Answer, Endpoint, Grants, Inner, RevokedBy, SignedIn};
+use super::{Answer, Endpoint, Grants, Inner, RevokedBy, SignedIn, interaction_json};
 use crate::pages::{self, App, ConnectedApps, LinkKind, Message, Page, display_name};
 use crate::protocol::error::{ErrorCode, OAuthError, json};
 use crate::protocol::form::Form;
@@ -66,8 +65,7 @@ pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
 }
 
 fn wants_json(request: &Request<Bytes>) -> bool {
-    let accept = request.headers().get(ACCEPT);
-    accept.is_some_and(|accept| accept.as_bytes().starts_with(b"application/json"))
+    interaction_json::is_wanted(request.headers())
 }
 
 async fn signed_in(server: &Inner, request: &Request<Bytes>) -> Option<SignedIn> {
@@ -92,16 +90,18 @@ fn sign_in(server: &Inner, request: &Request<Bytes>) -> Result<Response<Bytes>, 
 async fn list(server: &Inner, request: &Request<Bytes>) -> Result<Response<Bytes>, OAuthError> {
     let query = Form::from_query(request.uri())?;
     let number = query.one("page")?.and_then(|text| text.parse().ok());
-    let number: usize = number.unwrap_or(1).clamp(1, MOST);
+    let number: usize = number.unwrap_or(1);
     let removed = query.one("removed")?.is_some();
     let Some(signed_in) = signed_in(server, request).await else {
         return sign_in(server, request);
     };
     let subject = &signed_in.subject;
     let connected = connected(server, subject).await?;
+    // Beyond the last page, whose applications may have been removed, is the last one: an empty one would say that nobody has access.
+    let number = number.clamp(1, connected.len().div_ceil(ON_A_PAGE).max(1));
     let path = server.path(Endpoint::ConnectedApps);
     let at = |number: usize| format!("{path}?page={number}");
-    let more = connected.len() > number.saturating_mul(ON_A_PAGE);
+    let more = connected.len() > number * ON_A_PAGE;
     let (key, now) = (server.server_key().await?, server.now());
     let shown = connected.iter().skip((number - 1) * ON_A_PAGE);
     let app = |connected: &Connected| {

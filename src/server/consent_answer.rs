@@ -43,6 +43,10 @@ pub(crate) async fn answered(
     }
     let subject = subject.clone();
     let mut decision = ask_host(server, &waiting, request).await;
+    // First of all: how somebody else has signed in says nothing about this request.
+    if matches!(&decision, Decision::Ask(now) if now.subject != subject) {
+        return Ok(page_forged().into());
+    }
     if yes {
         // How they are signed in now is what tokens will say; nobody has to sign in anew to say no.
         decision = match sign_in::hold(server, &mut waiting, decision).await {
@@ -51,15 +55,13 @@ pub(crate) async fn answered(
         };
     }
     Ok(match decision {
-        Decision::Ask(now) if now.subject == subject && yes => {
+        Decision::Ask(now) if yes => {
             let approval = Approval::new(now);
             let approval = scope.into_iter().fold(approval, Approval::scope);
             approve(server, waiting, approval, true).await
         }
-        Decision::Ask(now) if now.subject == subject => deny(server, waiting, By::Owner).await,
-        Decision::Ask(_) => page_forged().into(),
         // Whatever the host has come to think meanwhile: who pressed Deny has denied.
-        Decision::Approve(_) if !yes => deny(server, waiting, By::Owner).await,
+        Decision::Ask(_) | Decision::Approve(_) if !yes => deny(server, waiting, By::Owner).await,
         decision => settle(server, waiting, decision, By::Owner).await,
     })
 }

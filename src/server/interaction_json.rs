@@ -103,7 +103,7 @@ async fn try_view(
         return Ok(page_decided().into());
     }
     let decision = ask_host(server, &waiting, request).await;
-    let decision = match sign_in::hold(server, &mut waiting, decision).await {
+    let decision = match sign_in::look(server, &mut waiting, decision).await {
         Ok(decision) => decision,
         Err(answer) => return Ok(answer),
     };

@@ -19,7 +19,7 @@ use tower_service::Service;
 use super::authorization_response::page_error;
 use super::cors::Cors;
 use super::self_check::Probe;
-use super::{Answer, AuthorizationServer, Endpoint, PendingRequest, Route};
+use super::{Answer, AuthorizationServer, Endpoint, PendingRequest, Route, interaction_json};
 use crate::protocol::error::OAuthError;
 use crate::types::Body;
 
@@ -152,7 +152,9 @@ where
         let answering = async {
             match read {
                 Ok(()) => server.0.answer(route, &request).await,
-                Err(error) if route.is_for_people() => page_error(&error).into(),
+                Err(error) if route.is_for_people() && !is_program(&request) => {
+                    page_error(&error).into()
+                }
                 Err(error) => error.into(),
             }
         };
@@ -199,6 +201,12 @@ where
         }
         Ok(response.map(Body::ours))
     }
+}
+
+/// Whether it is a program that would be answered in JSON.
+fn is_program(request: &Request<Bytes>) -> bool {
+    let headers = request.headers();
+    interaction_json::is_sent(headers) || interaction_json::is_wanted(headers)
 }
 
 const fn limit(route: Route) -> usize {

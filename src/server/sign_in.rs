@@ -24,23 +24,50 @@ pub(crate) async fn hold(
     waiting: &mut Waiting,
     decision: Decision,
 ) -> Result<Decision, Answer> {
-    let Some(asked) = &waiting.read.record.authentication else {
-        return Ok(decision);
-    };
-    let signed_in = match &decision {
-        Decision::Ask(signed_in) => signed_in,
-        Decision::Approve(approval) => &approval.signed_in,
+    match &decision {
         Decision::Login => return to_login(server, waiting).await,
-        Decision::Respond(_) | Decision::Forward if asked.asks_for(Prompt::None) => {
+        Decision::Respond(_) | Decision::Forward if is_silent(waiting) => {
             return Err(refuse(server, waiting, INTERACTION_REQUIRED).await);
         }
-        Decision::Deny | Decision::Respond(_) | Decision::Forward => return Ok(decision),
-    };
-    match judge(asked, &signed_in.authentication, server.now()) {
+        Decision::Ask(_)
+        | Decision::Approve(_)
+        | Decision::Deny
+        | Decision::Respond(_)
+        | Decision::Forward => {}
+    }
+    match verdict(server, waiting, &decision) {
         SignIn::Enough => Ok(decision),
         SignIn::Again => to_login(server, waiting).await,
         SignIn::Refused(error) => Err(refuse(server, waiting, error).await),
     }
+}
+
+/// As `hold`, for a program that only looks: it may be the login itself, which is read before anybody has signed in. So what is not
+/// enough leads to the login, and ends the request only when the browser comes back.
+pub(crate) async fn look(
+    server: &Inner,
+    waiting: &mut Waiting,
+    decision: Decision,
+) -> Result<Decision, Answer> {
+    match verdict(server, waiting, &decision) {
+        SignIn::Refused(_) => Ok(Decision::Login),
+        SignIn::Enough | SignIn::Again => hold(server, waiting, decision).await,
+    }
+}
+
+/// Whether the sign-in that a decision speaks of is enough; one that speaks of none is.
+fn verdict(server: &Inner, waiting: &Waiting, decision: &Decision) -> SignIn {
+    let signed_in = match decision {
+        Decision::Ask(signed_in) => signed_in,
+        Decision::Approve(approval) => &approval.signed_in,
+        Decision::Login | Decision::Deny | Decision::Respond(_) | Decision::Forward => {
+            return SignIn::Enough;
+        }
+    };
+    let asked = waiting.read.record.authentication.as_ref();
+    asked.map_or(SignIn::Enough, |asked| {
+        judge(asked, &signed_in.authentication, server.now())
+    })
 }
 
 /// To the login, which is noted: whoever comes back from there is not sent again for the same reason.

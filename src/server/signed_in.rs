@@ -1,6 +1,6 @@
 //! Who is signed in at the host, and how.
 
-use crate::types::{Authentication, Subject, Timestamp};
+use crate::types::{Authentication, Subject, Timestamp, shows_something};
 
 /// Who is signed in, and as far as the host knows it: since when, in which way, and what they are called.
 ///
@@ -53,10 +53,10 @@ impl SignedIn {
         self
     }
 
-    /// What they are called, for the consent page. Default: their subject.
+    /// What they are called, for the consent page. Default, and in place of a name that shows nothing: their subject.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
+        self.name = Some(name.into()).filter(|name| shows_something(name));
         self
     }
 

@@ -7,7 +7,7 @@ use tower_oauth::server::{AuthorizationServerBuilder, Registration};
 use tower_oauth::types::Client;
 use tower_oauth::{Decision, Interaction, PendingRequest};
 
-use crate::step_up::signed_in;
+use crate::step_up::{self, signed_in, since};
 use crate::support::{Answer, CALLBACK, Harness, alice, authorization_request, builder, changed};
 
 pub(crate) async fn spa(
@@ -386,7 +386,8 @@ async fn rfc7591_5_a_program_is_told_that_nobody_vouched_and_of_no_address_that_
 
 #[tokio::test]
 async fn a_page_of_the_host_has_a_path_and_somebody_who_signs_in() {
-    for path in ["app", "//app", "/app#x", "/auth/token"] {
+    // Browsers read `\` as `/` and skip a tab (URL Standard §4.4): these two would lead to another host.
+    for path in ["app", "//app", "/\\app", "/\t/app", "/app#x", "/auth/token"] {
         assert!(builder().consent_page(path).build().is_err(), "{path}");
     }
     let nobody = tower_oauth::AuthorizationServer::builder("https://x.test").consent_page("/app");
@@ -430,4 +431,38 @@ async fn oidc_core_3_1_2_1_no_page_of_the_hosts_is_shown_where_none_is_wanted() 
     told.redirected_error("consent_required");
     let told = server.get(&silent, None).await;
     told.redirected_error("login_required");
+}
+
+#[tokio::test]
+async fn a_login_that_reads_the_request_before_anybody_has_signed_in_anew_ends_nothing() {
+    let server = spa(|builder| builder).await;
+    for more in ["&prompt=login", "&acr_values=mfa"] {
+        let before = since(&server, 5, "pwd");
+        let request = authorization_request("app", more);
+        let sent = step_up::get(&server, &request, &before).await;
+        let id = sent.parameter("interaction").unwrap();
+        let login = format!("/login?interaction={id}");
+        assert_eq!(sent.location(), login);
+        // The login is a program: it reads what it is for, and again when it is loaded anew.
+        for _ in 0..2 {
+            let path = server.oauth.resume_path(&id);
+            let json = ("accept", "application/json".to_owned());
+            let headers = [&before[..], &[json]].concat();
+            let told = step_up::get(&server, &path, &headers).await.json();
+            assert_eq!(told["next"], "login", "{more}: {told}");
+            assert_eq!(told["login"], login);
+        }
+        // Who comes back without a better sign-in ends it: nobody is sent in circles.
+        let path = server.oauth.resume_path(&id);
+        let back = step_up::get(&server, &path, &before).await;
+        assert!(back.parameter("error").is_some(), "{back:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_refused_in_json() {
+    let server = spa(|builder| builder).await;
+    let large = json!({"interaction": "x".repeat(20_000), "csrf": "", "decision": "deny"});
+    let answer = post(&server, &ALICE, large).await;
+    answer.error(413, "invalid_request");
 }

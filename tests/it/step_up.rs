@@ -436,3 +436,31 @@ async fn oidc_core_3_1_2_6_a_page_of_the_host_is_not_shown_either() {
     let old = server.get(&silent("&max_age=1"), None).await;
     old.redirected_error("login_required");
 }
+
+#[tokio::test]
+async fn an_answer_by_somebody_else_is_refused_and_ends_nothing_however_they_signed_in() {
+    let server = host(|builder| builder).await;
+    let request = authorization_request("app", "&prompt=login");
+    let before = since(&server, 5, "pwd");
+    let path = resumed(&server, &get(&server, &request, &before).await);
+    let page = get(&server, &path, &since(&server, 0, "pwd")).await;
+    assert_eq!(page.status, 200);
+    let mut bob = before;
+    bob[0].1 = "bob".to_owned();
+    press(&server, &page, &bob, "allow").await.page(403);
+    let alice = since(&server, 0, "pwd");
+    let answer = press(&server, &page, &alice, "allow").await;
+    assert!(answer.parameter("code").is_some(), "{answer:?}");
+}
+
+#[tokio::test]
+async fn who_has_no_name_to_show_is_called_by_their_subject() {
+    let server = host(|builder| builder.connected_apps()).await;
+    for name in ["", " "] {
+        let who = [("x-user", "alice".to_owned()), ("x-name", name.to_owned())];
+        for target in [&authorization_request("app", ""), "/connected-apps"] {
+            let page = get(&server, target, &who).await;
+            assert!(page.text().contains("<bdi>alice</bdi>"), "{}", page.text());
+        }
+    }
+}
