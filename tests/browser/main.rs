@@ -10,6 +10,7 @@
 mod app;
 mod chromium;
 mod code;
+mod connected_apps;
 mod device;
 mod elsewhere;
 #[path = "../support/example.rs"]
@@ -21,6 +22,7 @@ mod looks;
 mod npm;
 mod pages;
 mod person;
+mod prompt;
 
 use example::Example;
 

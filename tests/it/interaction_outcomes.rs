@@ -256,7 +256,11 @@ async fn while_the_store_is_down_a_page_says_so_and_nothing_is_decided() {
         .send(request.body(http_body_util::Full::default()).unwrap())
         .await;
     assert_eq!(missing.status, 500);
-    assert!(missing.text().contains("The page that belongs here is missing"));
+    assert!(
+        missing
+            .text()
+            .contains("The page that belongs here is missing")
+    );
 }
 
 #[tokio::test]
