@@ -6,6 +6,10 @@
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
+#![expect(
+    clippy::future_not_send,
+    reason = "each test stays on a thread of its own"
+)]
 
 mod app;
 mod chromium;

@@ -7,7 +7,7 @@ use thirtyfour::common::types::WindowHandle;
 use thirtyfour::error::{WebDriverError, WebDriverErrorInner, WebDriverResult};
 use thirtyfour::prelude::ElementWaitable as _;
 use thirtyfour::{By, Key, TypingData, WebDriver, WebElement};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, interval};
 use url::Url;
 
 /// How long a page may take to show what is waited for, and how often it is looked at.
@@ -284,7 +284,9 @@ impl Person {
             None => Ok(None),
         };
         let until = Instant::now() + PATIENCE;
+        let mut glances = interval(GLANCE);
         loop {
+            glances.tick().await;
             match look().await {
                 Ok(Some(done)) => return done,
                 Err(error) if !is_gone(&error) => panic!("{what}: {error}"),
@@ -294,7 +296,6 @@ impl Person {
                 let (url, page) = (self.url().await, self.source().await);
                 panic!("{what} is not at {url}\n{page}")
             }
-            sleep(GLANCE).await;
         }
     }
 
