@@ -10,6 +10,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use serde::Deserialize;
 use tower_oauth::AuthorizationServer;
+use tower_oauth::server::SignedIn;
 use tower_oauth::types::Subject;
 use tower_sessions::Session;
 use tower_sessions::cookie::SameSite;
@@ -55,10 +56,11 @@ pub(crate) async fn who_is_there(session: Session, mut request: Request, next: N
     next.run(request).await
 }
 
-/// What the authorization server is told: who is signed in.
-pub(crate) fn subject(request: &Parts) -> Option<Subject> {
+/// What the authorization server is told: who is signed in, and what its pages call them.
+pub(crate) fn signed_in(request: &Parts) -> Option<SignedIn> {
     let person = request.extensions.get::<Person>()?;
-    Subject::new(&person.username).ok()
+    let subject = Subject::new(&person.username).ok()?;
+    Some(SignedIn::new(subject).name(&person.name))
 }
 
 #[derive(Clone)]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use axum::extract::ConnectInfo;
+use tower_oauth::pages::Pages;
 use tower_oauth::server::{AuthorizationServerBuilder, Limit};
 use tower_oauth::types::{Client, GrantType, Introspects, IssuerUrl, Secret};
 use tower_oauth::{
@@ -36,7 +37,9 @@ pub(crate) async fn server(
         .describe_scope("offline_access", "Do this while you are away")
         .describe_scope("notes:read", "Read your notes")
         .describe_scope("notes:write", "Write notes for you")
-        .login("/login", login::subject)
+        .login("/login", login::signed_in)
+        .connected_apps()
+        .pages(pages())
         .browser_clients(["*"])
         // Test tools are in a hurry; a real host keeps the limits that it finds.
         .registration(Registration::open().limited_to(Limit::per_minute(1_000, 10_000)))
@@ -64,6 +67,18 @@ pub(crate) async fn server(
     let oauth = builder.build()?;
     create_clients(&oauth).await?;
     Ok((oauth, file))
+}
+
+/// The words of the host on the pages of the server, whose own are in German already.
+fn pages() -> Pages {
+    Pages::new()
+        .name("Notes")
+        .describe_scope("de", "openid", "Wissen, dass Sie es sind")
+        .describe_scope("de", "profile", "Ihren Namen sehen")
+        .describe_scope("de", "email", "Ihre E-Mail-Adresse sehen")
+        .describe_scope("de", "offline_access", "Das tun, während Sie weg sind")
+        .describe_scope("de", "notes:read", "Ihre Notizen lesen")
+        .describe_scope("de", "notes:write", "Notizen für Sie schreiben")
 }
 
 /// What asks for its tokens. A client without one is told to ask for `notes:read` alone, and for more when it needs that.

@@ -29,7 +29,7 @@ a { color: var(--accent) }
 code, pre { font: .875em/1.6 ui-monospace, monospace }
 pre { padding: 1rem; white-space: pre-wrap; background: var(--ground); border: 1px solid var(--line); border-radius: .5rem }
 .lead { color: var(--soft) }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 16rem), 1fr)); gap: 1rem; margin: 1.5rem 0 }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1rem; margin: 1.5rem 0 }
 section, .who { padding: 1.25rem; background: var(--paper); border: 1px solid var(--line); border-radius: .75rem }
 section > :last-child, main.narrow > :last-child { margin-bottom: 0 }
 .who, .who form { display: flex; flex-wrap: wrap; gap: .75rem; align-items: center; justify-content: space-between }
@@ -139,6 +139,11 @@ impl Page for Login<'_> {
 <h2>A device without a keyboard</h2>
 <p>Type in the code that it shows, or follow its link.</p>
 <p><a class="button" href="/device">Connect a device</a></p>
+</section>
+<section>
+<h2>Connected applications</h2>
+<p>See which ones may use your account, and take it back from any of them.</p>
+<p><a class="button" href="/connected-apps">See who has access</a></p>
 </section>
 <section>
 <h2>A client of your own</h2>

@@ -8,16 +8,20 @@ use subtle::ConstantTimeEq as _;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Person {
     pub(crate) username: String,
+    /// What the pages call them.
+    pub(crate) name: String,
 }
 
-const PEOPLE: [(&str, &str); 2] = [("alice", "wonderland"), ("bob", "builder")];
+const PEOPLE: [(&str, &str, &str); 2] =
+    [("alice", "wonderland", "Alice"), ("bob", "builder", "Bob")];
 
 /// The person with this name and password. The time it takes tells neither how much of a password was right nor who exists.
 pub(crate) fn sign_in(username: &str, password: &str) -> Option<Person> {
-    let known = PEOPLE.iter().find(|(name, _)| *name == username);
-    let right = known.map_or("", |(_, password)| *password);
+    let known = PEOPLE.iter().find(|(known, ..)| *known == username);
+    let (_, right, name) = known.copied().unwrap_or_default();
     let same = Sha256::digest(password).ct_eq(&Sha256::digest(right));
     (known.is_some() && bool::from(same)).then(|| Person {
         username: username.to_owned(),
+        name: name.to_owned(),
     })
 }

@@ -107,6 +107,22 @@ impl App {
         url.query_pairs().into_owned().collect()
     }
 
+    /// Alice, who is not signed in, lets it use her account. Gives its tokens.
+    pub(crate) async fn is_allowed(&self, person: &Person) -> Value {
+        person.open(&self.asks("allowed")).await;
+        person.sign_in("alice", "wonderland").await;
+        person.press("Allow").await;
+        let told = self.is_told(person).await;
+        self.tokens(&told["code"]).await
+    }
+
+    /// Whether the API knows this token.
+    pub(crate) async fn may_use(&self, access_token: &str) -> bool {
+        let request = reqwest::Client::new().get(format!("{}/api/whoami", self.server));
+        let answer = request.bearer_auth(access_token).send().await.unwrap();
+        answer.status() == 200
+    }
+
     /// The scope of the token that a code gives.
     pub(crate) async fn redeems(&self, code: &str) -> Result<String, String> {
         scope(&self.tokens(code).await)

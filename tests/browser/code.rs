@@ -178,7 +178,7 @@ async fn who_loses_the_session_meanwhile_signs_in_again_and_is_asked_again() {
         person.press("Allow").await;
         person.sign_in("bob", "builder").await;
         person.sees_heading(&consent_heading()).await;
-        person.sees("bob").await;
+        person.sees("Signed in as Bob").await;
         allow(person, &app, "one").await;
     })
     .await;
@@ -222,7 +222,10 @@ async fn s14_what_an_app_calls_itself_is_shown_and_never_run() {
             person.open(&app.asks(hostile)).await;
             let heading = person.heading().await;
             assert_eq!(heading, format!("Allow {hostile} to use your account?"));
-            assert_eq!(person.title().await, "Allow access to your account?");
+            assert_eq!(
+                person.title().await,
+                "Allow access to your account? – Notes"
+            );
             person.press("Allow").await;
             assert_eq!(app.is_told(person).await["state"], hostile);
         }

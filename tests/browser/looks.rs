@@ -44,6 +44,7 @@ async fn each_page(person: &mut Person, look: impl AsyncFn(&Person, Page)) {
     let app = App::register(demo.base()).await;
     // Some pages say that something is wrong, and are answered so.
     person.expects_status(400);
+    person.expects_status(403);
     for page in ALL {
         person.forget_cookies().await;
         page.go(person, demo.base(), &app).await;

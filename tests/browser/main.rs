@@ -6,10 +6,15 @@
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
+#![expect(
+    clippy::future_not_send,
+    reason = "each test stays on a thread of its own"
+)]
 
 mod app;
 mod chromium;
 mod code;
+mod connected_apps;
 mod device;
 mod elsewhere;
 #[path = "../support/example.rs"]
@@ -21,6 +26,7 @@ mod looks;
 mod npm;
 mod pages;
 mod person;
+mod prompt;
 
 use example::Example;
 

@@ -25,9 +25,16 @@ pub(crate) enum Page {
     DeviceConsent,
     DeviceConnected,
     DeviceDenied,
+    ConsentInGerman,
+    NoApps,
+    Apps,
+    AppsRemoval,
+    AppsRemoved,
+    AppsForged,
+    AppsInGerman,
 }
 
-pub(crate) const ALL: [Page; 18] = [
+pub(crate) const ALL: [Page; 25] = [
     Page::Start,
     Page::StartSignedIn,
     Page::CameBack,
@@ -46,6 +53,13 @@ pub(crate) const ALL: [Page; 18] = [
     Page::DeviceConsent,
     Page::DeviceConnected,
     Page::DeviceDenied,
+    Page::ConsentInGerman,
+    Page::NoApps,
+    Page::Apps,
+    Page::AppsRemoval,
+    Page::AppsRemoved,
+    Page::AppsForged,
+    Page::AppsInGerman,
 ];
 
 impl Page {
@@ -64,6 +78,7 @@ impl Page {
     /// The way there, of somebody who is not signed in.
     pub(crate) async fn go(self, person: &Person, server: &str, app: &App) {
         let at = |path: &str| format!("{server}{path}");
+        person.speaks("en").await;
         match self {
             Self::Start => person.open(&at("/")).await,
             Self::StartSignedIn => {
@@ -124,6 +139,45 @@ impl Page {
                 device_consent(person, app).await;
                 person.press("Deny").await;
             }
+            Self::ConsentInGerman => {
+                person.speaks("de").await;
+                person.open(&app.asks("one")).await;
+                alice(person).await;
+                person.sees("Ihre Notizen lesen").await;
+            }
+            Self::NoApps => {
+                person.open(&at("/connected-apps")).await;
+                // Nobody has asked bob yet.
+                person.sign_in("bob", "builder").await;
+                person
+                    .sees("No application has access to your account.")
+                    .await;
+            }
+            Self::Apps => apps(person, server, app).await,
+            Self::AppsRemoval => {
+                apps(person, server, app).await;
+                person.unfold("Remove access").await;
+                person.sees("Yes, remove").await;
+            }
+            Self::AppsRemoved => {
+                apps(person, server, app).await;
+                remove(person).await;
+                person.sees("The access was removed.").await;
+            }
+            Self::AppsForged => {
+                apps(person, server, app).await;
+                person
+                    .run("document.querySelector('[name=csrf]').value = 'made up'")
+                    .await;
+                remove(person).await;
+                person.sees_heading("Not accepted").await;
+            }
+            Self::AppsInGerman => {
+                apps(person, server, app).await;
+                person.speaks("de").await;
+                person.reload().await;
+                person.sees_heading("Verbundene Anwendungen").await;
+            }
         }
         person.heading().await;
     }
@@ -144,7 +198,7 @@ async fn own_app_asks(person: &Person, start: &str) {
     person.open(start).await;
     person.follow("Let it ask").await;
     alice(person).await;
-    person.sees("Your account").await;
+    person.sees("Signed in as Alice").await;
 }
 
 async fn device_consent(person: &Person, app: &App) {
@@ -154,4 +208,17 @@ async fn device_consent(person: &Person, app: &App) {
     person.press("Continue").await;
     alice(person).await;
     person.sees_heading(&consent_heading()).await;
+}
+
+/// The list of somebody who has allowed one app.
+async fn apps(person: &Person, server: &str, app: &App) {
+    app.is_allowed(person).await;
+    person.open(&format!("{server}/connected-apps")).await;
+    person.sees_heading("Connected applications").await;
+}
+
+/// Removes the first app of the list.
+pub(crate) async fn remove(person: &Person) {
+    person.unfold("Remove access").await;
+    person.press("Yes, remove").await;
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use thirtyfour::common::types::WindowHandle;
-use thirtyfour::error::WebDriverResult;
-use thirtyfour::prelude::{ElementQueryable as _, ElementWaitable as _};
+use thirtyfour::error::{WebDriverError, WebDriverErrorInner, WebDriverResult};
+use thirtyfour::prelude::ElementWaitable as _;
 use thirtyfour::{By, Key, TypingData, WebDriver, WebElement};
+use tokio::time::{Instant, interval};
 use url::Url;
 
 /// How long a page may take to show what is waited for, and how often it is looked at.
@@ -39,12 +40,14 @@ impl Person {
     /// Waits until the page has this heading.
     pub(crate) async fn sees_heading(&self, heading: &str) {
         let path = format!("//h1[normalize-space()={}]", quoted(heading));
-        self.find(&path, &format!("the heading {heading:?}")).await;
+        self.at_last(&format!("the heading {heading:?}"), &path, async |_| Ok(()))
+            .await;
     }
 
     /// The heading of the page.
     pub(crate) async fn heading(&self) -> String {
-        done(self.find("//h1", "a heading").await.text().await)
+        self.at_last("a heading", "//h1", async |heading| heading.text().await)
+            .await
     }
 
     /// The heading of what stands in the only frame of the page, which has been loaded by now, or refused. The browser's own page about
@@ -66,57 +69,71 @@ impl Person {
     pub(crate) async fn sees(&self, text: &str) {
         let holds = format!("contains(normalize-space(), {})", quoted(text));
         let path = format!("//body//*[{holds} and not(*[{holds}])]");
-        self.find(&path, &format!("the text {text:?}")).await;
+        self.at_last(&format!("the text {text:?}"), &path, async |_| Ok(()))
+            .await;
     }
 
     /// Writes into the field with this label, in place of what stands there.
     pub(crate) async fn fill_in(&self, label: &str, text: &str) {
-        let field = self.field(label).await;
-        done(field.clear().await);
-        done(field.send_keys(text).await);
+        self.in_field(label, async |field| {
+            field.clear().await?;
+            field.send_keys(text).await
+        })
+        .await;
     }
 
     /// What stands in the field with this label.
     pub(crate) async fn reads(&self, label: &str) -> String {
-        done(self.field(label).await.value().await).unwrap_or_default()
+        let value = self.in_field(label, async |field| field.value().await);
+        value.await.unwrap_or_default()
     }
 
-    async fn field(&self, label: &str) -> WebElement {
+    async fn in_field<T>(
+        &self,
+        label: &str,
+        act: impl AsyncFn(&WebElement) -> WebDriverResult<T>,
+    ) -> T {
         let path = format!(
             "//input[@id=//label[normalize-space()={}]/@for]",
             quoted(label)
         );
-        self.find(&path, &format!("the field {label:?}")).await
+        self.at_last(&format!("the field {label:?}"), &path, act)
+            .await
     }
 
     /// Ticks the box with this label, or takes the tick away.
     pub(crate) async fn tick(&self, label: &str) {
         let path = format!("//label[normalize-space()={}]", quoted(label));
-        let label = self.find(&path, &format!("the box {label:?}")).await;
-        done(label.click().await);
+        self.at_last(&format!("the box {label:?}"), &path, WebElement::click)
+            .await;
     }
 
     /// Presses a button, and waits until another page is there.
     pub(crate) async fn press(&self, button: &str) {
-        let button = self.button(button).await;
-        self.leaves(&button, async || button.click().await).await;
+        let pressed = self.press_and_stay(button).await;
+        self.leaves(&pressed).await;
     }
 
     /// Presses a button whose page stays and shows something else.
-    pub(crate) async fn press_and_stay(&self, button: &str) {
-        done(self.button(button).await.click().await);
+    pub(crate) async fn press_and_stay(&self, button: &str) -> WebElement {
+        let path = format!("//button[normalize-space()={}]", quoted(button));
+        self.click(&path, &format!("the button {button:?}")).await
     }
 
-    async fn button(&self, button: &str) -> WebElement {
-        let path = format!("//button[normalize-space()={}]", quoted(button));
-        self.find(&path, &format!("the button {button:?}")).await
+    /// Opens what stands behind a summary that begins so.
+    pub(crate) async fn unfold(&self, summary: &str) {
+        let path = format!(
+            "//summary[starts-with(normalize-space(), {})]",
+            quoted(summary)
+        );
+        self.click(&path, &format!("the summary {summary:?}")).await;
     }
 
     /// Follows a link, and waits until another page is there.
     pub(crate) async fn follow(&self, link: &str) {
         let path = format!("//a[normalize-space()={}]", quoted(link));
-        let link = self.find(&path, &format!("the link {link:?}")).await;
-        self.leaves(&link, async || link.click().await).await;
+        let followed = self.click(&path, &format!("the link {link:?}")).await;
+        self.leaves(&followed).await;
     }
 
     pub(crate) async fn sign_in(&self, username: &str, password: &str) {
@@ -160,7 +177,8 @@ impl Person {
     pub(crate) async fn presses_enter(&self) {
         let page = done(self.browser.find(By::Tag("html")).await);
         let enter = self.browser.action_chain().send_keys(Key::Enter);
-        self.leaves(&page, async || enter.perform().await).await;
+        done(enter.perform().await);
+        self.leaves(&page).await;
     }
 
     async fn focus(&self) -> Value {
@@ -192,6 +210,13 @@ impl Person {
     pub(crate) async fn forget_cookies(&self) {
         self.devtools("Network.clearBrowserCookies", json!({}))
             .await;
+    }
+
+    /// From now on the browser asks for pages in this language.
+    pub(crate) async fn speaks(&self, language: &str) {
+        self.devtools("Network.enable", json!({})).await;
+        let headers = json!({ "headers": { "Accept-Language": language } });
+        self.devtools("Network.setExtraHTTPHeaders", headers).await;
     }
 
     pub(crate) async fn url(&self) -> Url {
@@ -239,24 +264,64 @@ impl Person {
             .collect()
     }
 
-    async fn find(&self, path: &str, what: &str) -> WebElement {
-        let query = self.browser.query(By::XPath(path));
-        let query = query.and_displayed().wait(PATIENCE, GLANCE);
-        match query.first().await {
-            Ok(element) => element,
-            Err(error) => {
+    async fn click(&self, path: &str, what: &str) -> WebElement {
+        let click = async |element: &WebElement| {
+            element.click().await?;
+            Ok(element.clone())
+        };
+        self.at_last(what, path, click).await
+    }
+
+    /// Waits until this is shown, and does something with it. Pages change: what is gone in the middle of that is not there yet.
+    async fn at_last<T>(
+        &self,
+        what: &str,
+        path: &str,
+        act: impl AsyncFn(&WebElement) -> WebDriverResult<T>,
+    ) -> T {
+        let look = async || match self.shown(path).await? {
+            Some(element) => act(&element).await.map(Some),
+            None => Ok(None),
+        };
+        let until = Instant::now() + PATIENCE;
+        let mut glances = interval(GLANCE);
+        loop {
+            glances.tick().await;
+            match look().await {
+                Ok(Some(done)) => return done,
+                Err(error) if !is_gone(&error) => panic!("{what}: {error}"),
+                Ok(None) | Err(_) => {}
+            }
+            if Instant::now() > until {
                 let (url, page) = (self.url().await, self.source().await);
-                panic!("{what} is not at {url}: {error}\n{page}")
+                panic!("{what} is not at {url}\n{page}")
             }
         }
     }
 
-    /// Does what leads away from the page that this element is on, and waits until the next one is there.
-    async fn leaves(&self, element: &WebElement, act: impl AsyncFnOnce() -> WebDriverResult<()>) {
-        done(act().await);
+    /// The first element at this path that can be seen.
+    async fn shown(&self, path: &str) -> WebDriverResult<Option<WebElement>> {
+        for element in self.browser.find_all(By::XPath(path)).await? {
+            if element.is_displayed().await? {
+                return Ok(Some(element));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits until the page that this element was on has been left.
+    async fn leaves(&self, element: &WebElement) {
         let gone = element.wait_until().wait(PATIENCE, GLANCE).stale().await;
         assert!(gone.is_ok(), "the page stays: {}", self.url().await);
     }
+}
+
+/// The page of the element has been left meanwhile.
+fn is_gone(error: &WebDriverError) -> bool {
+    matches!(
+        error.as_inner(),
+        WebDriverErrorInner::StaleElementReference(_)
+    )
 }
 
 fn done<T>(result: WebDriverResult<T>) -> T {
