@@ -42,7 +42,6 @@ pub(super) const fn english(text: Text) -> &'static str {
         Text::NothingAsked => "It asks for no particular permission.",
         Text::Where => "Where it may do that",
         Text::Details => "Details",
-        Text::Account => "Your account",
         Text::AnswerGoesTo => "The answer goes to",
         Text::DeviceAddress => "The device asked from",
         Text::DeviceAsked => "The device asked",

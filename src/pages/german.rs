@@ -44,7 +44,6 @@ pub(super) const fn german(text: Text) -> &'static str {
         Text::NothingAsked => "Sie bittet um keine bestimmte Berechtigung.",
         Text::Where => "Wo sie das tun darf",
         Text::Details => "Einzelheiten",
-        Text::Account => "Ihr Konto",
         Text::AnswerGoesTo => "Die Antwort geht an",
         Text::DeviceAddress => "Das Gerät fragte von",
         Text::DeviceAsked => "Das Gerät fragte",

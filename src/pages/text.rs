@@ -60,8 +60,6 @@ pub enum Text {
     Where,
     /// “Details”
     Details,
-    /// “Your account”
-    Account,
     /// “The answer goes to”
     AnswerGoesTo,
     /// “The device asked from”
@@ -217,7 +215,7 @@ pub enum Text {
 
 impl Text {
     /// All texts: what a language needs.
-    pub const ALL: [Self; 101] = [
+    pub const ALL: [Self; 100] = [
         Self::Seconds,
         Self::Minutes,
         Self::Hours,
@@ -246,7 +244,6 @@ impl Text {
         Self::NothingAsked,
         Self::Where,
         Self::Details,
-        Self::Account,
         Self::AnswerGoesTo,
         Self::DeviceAddress,
         Self::DeviceAsked,
