@@ -13,8 +13,6 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use qrcode::QrCode;
-use qrcode::render::unicode::Dense1x2;
 use reqwest::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -121,8 +119,8 @@ async fn register(http: &Client, metadata: &Metadata) -> Result<String, Box<dyn 
 
 fn show(device: &Device) -> Result<(), Box<dyn Error>> {
     if let Some(uri) = &device.verification_uri_complete {
-        let code = QrCode::new(uri)?.render::<Dense1x2>().build();
-        println!("{code}\n");
+        let code = tower_oauth::qr::terminal(uri)?;
+        println!("{code}");
     }
     println!(
         "Open {} and type in {}.",
