@@ -257,7 +257,7 @@ pub enum Decision {
 /// | `resume` after the request has ended | the same pages; [`pending`](super::AuthorizationServer::pending) says [`NotPending`] |
 /// | the host says `Login` for ever | each visit leads to the login and there it ends: the host's login has to say why |
 /// | the request asks for a new sign-in | the login, once, also if somebody is signed in; if that changes nothing, `login_required` or `unmet_authentication_requirements` for the client |
-/// | `prompt=none` | no page: an answer at once, or `login_required`, `consent_required` (for `Ask`), `interaction_required` (for `Respond` and `Forward`) |
+/// | `prompt=none` | nobody is asked: an answer at once (for a client that registered itself behind the page that names its host), or `login_required`, `consent_required` (for `Ask`), `interaction_required` (for `Respond` and `Forward`) |
 /// | the store fails | a page (503) says to try again, or the client is told `temporarily_unavailable`; nothing is decided |
 ///
 /// A page of the host's that has asked by itself goes on with [`resume`](super::AuthorizationServer::resume). An `Approve` is held against

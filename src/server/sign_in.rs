@@ -102,8 +102,9 @@ pub(crate) async fn consent_required(server: &Inner, waiting: &mut Waiting) -> A
     refuse(server, waiting, CONSENT_REQUIRED).await
 }
 
-/// Ends the request with an error. The browser is sent on at once, to a self-registered client too: the request was valid, and it is
-/// what its client asked for (RFC 9700 §4.11.2 leaves `prompt=none` out; after a login there was somebody who signed in).
+/// Ends the request with an error. Under `prompt=none` nobody need be there who has signed in, and so the address of a client that
+/// registered itself is shown before anybody is sent to it, as with any error: else a link to us would be a way to anywhere
+/// (RFC 9700 §4.11.2: SHOULD). After a login there was somebody who signed in for it.
 async fn refuse(server: &Inner, waiting: &mut Waiting, error: OAuthError) -> Answer {
     match waiting.close(server).await {
         Ok(true) => {}
@@ -113,6 +114,9 @@ async fn refuse(server: &Inner, waiting: &mut Waiting, error: OAuthError) -> Ans
     let Some(address) = waiting.address(server) else {
         return waiting.refuse(server, &error);
     };
+    if is_silent(waiting) {
+        return address.error(&error).into();
+    }
     let mut response = address.refused(error.code.as_str(), error.description);
     response.extensions_mut().insert(error.refused());
     response.into()

@@ -178,7 +178,7 @@ async fn oidc_core_3_1_2_1_what_is_remembered_is_asked_for_again_on_wish() {
     assert!(answer.parameter("code").is_some());
 }
 
-// req: oidc-core-3.1.2.1-6, oidc-core-3.1.2.6-1
+// req: oidc-core-3.1.2.1-6, oidc-core-3.1.2.6-1, 9700-4.11.2-3
 #[tokio::test]
 async fn s13_prompt_none_shows_nothing_and_gives_nothing_that_was_not_given_before() {
     let server = host(|builder| builder.registration(Registration::open())).await;
@@ -198,17 +198,20 @@ async fn s13_prompt_none_shows_nothing_and_gives_nothing_that_was_not_given_befo
         answer.redirected_error(error);
         assert_eq!(answer.parameter("state").as_deref(), Some("s9"));
     }
-    // A client that registered itself is told at once too; nothing of its is remembered.
+    // Nobody is sent to the address of a client that registered itself by a link alone; nothing of its is remembered.
     let json =
         r#"{"redirect_uris":["https://app.harbor.test/cb"],"token_endpoint_auth_method":"none"}"#;
     let id = server.register(json).await.member("client_id");
     let request = authorization_request(&id, "&prompt=none");
-    get(&server, &request, &nobody)
-        .await
-        .redirected_error("login_required");
-    get(&server, &request, &fresh)
-        .await
-        .redirected_error("consent_required");
+    for (who, error) in [
+        (&nobody[..], "login_required"),
+        (&fresh[..], "consent_required"),
+    ] {
+        let told = get(&server, &request, who).await;
+        told.page(400);
+        let link = format!("https://app.harbor.test/cb?error={error}");
+        assert!(told.text().contains(&link), "{}", told.text());
+    }
     // Alice gave one grant at most: that of the silent request, which nobody has redeemed.
     assert!(
         server
