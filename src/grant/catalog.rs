@@ -139,9 +139,9 @@ impl Catalog {
             let mut all = self.resources.iter();
             !self.general.contains(token) && all.any(|resource| resource.scope.contains(token))
         };
-        let needed: Scope = scope.iter().filter(of_some).cloned().collect();
+        let needed = scope.iter().filter(of_some);
         let mut all = self.resources.iter();
-        match all.find(|resource| resource.scope.contains_all(&needed)) {
+        match all.find(|resource| needed.clone().all(|token| resource.scope.contains(token))) {
             Some(resource) => Ok(vec![resource.uri.clone()]),
             None if self.resources.is_empty() => Ok(Vec::new()),
             None => Err(invalid_scope(

@@ -45,12 +45,17 @@ impl<'a> Form<'a> {
     pub(crate) fn parse(text: &'a [u8]) -> Result<Self, OAuthError> {
         let malformed = || OAuthError::invalid_request("The parameters are not well-formed");
         let text = std::str::from_utf8(text).map_err(|_| malformed())?;
-        let mut pairs = Vec::new();
-        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+        let (mut pairs, mut rest) = (Vec::new(), text);
+        while !rest.is_empty() {
+            let pair;
+            (pair, rest) = cut(rest, b'&');
+            if pair.is_empty() {
+                continue;
+            }
             if pairs.len() == PARAMETERS {
                 return Err(OAuthError::invalid_request("Too many parameters"));
             }
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = cut(pair, b'=');
             pairs.push((
                 decode(name).ok_or_else(malformed)?,
                 decode(value).ok_or_else(malformed)?,
@@ -98,13 +103,17 @@ impl<'a> Form<'a> {
     }
 }
 
+/// What stands before the first such byte, and what behind it.
+fn cut(text: &str, at: u8) -> (&str, &str) {
+    let place = memchr::memchr(at, text.as_bytes());
+    let cut = place.and_then(|place| Some((text.get(..place)?, text.get(place + 1..)?)));
+    cut.unwrap_or((text, ""))
+}
+
 /// `+` is a space, `%XX` a byte, the whole UTF-8 without NUL (RFC 6749, appendix B); nothing is guessed.
 pub(crate) fn decode(text: &str) -> Option<Cow<'_, str>> {
-    if !text.bytes().any(|byte| matches!(byte, b'+' | b'%' | 0)) {
+    if memchr::memchr3(b'+', b'%', 0, text.as_bytes()).is_none() {
         return Some(Cow::Borrowed(text));
-    }
-    if text.contains('\0') {
-        return None;
     }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -119,6 +128,7 @@ pub(crate) fn decode(text: &str) -> Option<Cow<'_, str>> {
                 }
                 decoded
             }
+            0 => return None,
             byte => byte,
         });
     }
