@@ -264,7 +264,12 @@ pub(crate) fn json(status: StatusCode, body: &impl serde::Serialize) -> Response
     if serde_json::to_writer(&mut text, body).is_err() {
         text = b"{}".to_vec();
     }
-    let mut response = Response::new(Bytes::from(text));
+    json_text(status, text)
+}
+
+/// The same, of what stands there as JSON.
+pub(crate) fn json_text(status: StatusCode, text: impl Into<Bytes>) -> Response<Bytes> {
+    let mut response = Response::new(text.into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

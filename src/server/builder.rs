@@ -13,7 +13,7 @@ use super::config::{
 };
 use super::event::{EventSink, Events};
 use super::interaction::{DynInteraction, Interaction, Login};
-use super::policy::{AllowAll, DynPolicy, Policy};
+use super::policy::{DynPolicy, Policy};
 use super::throttle::{DynThrottle, Limit, Limits, LocalThrottle, Throttle};
 use super::{AuthorizationServer, Endpoint, Registration, SignedIn};
 use crate::grant::{Catalog, Resource};
@@ -36,7 +36,7 @@ pub struct AuthorizationServerBuilder {
     consent_path: Option<String>,
     acr_values: Vec<String>,
     interaction: Option<Box<dyn DynInteraction>>,
-    policy: Box<dyn DynPolicy>,
+    policy: Option<Box<dyn DynPolicy>>,
     events: Events,
     registration: Option<Registration>,
     browser_clients: Vec<String>,
@@ -68,7 +68,7 @@ impl AuthorizationServerBuilder {
             consent_path: None,
             acr_values: Vec::new(),
             interaction: None,
-            policy: Box::new(AllowAll),
+            policy: None,
             events: Events::default(),
             registration: None,
             browser_clients: Vec::new(),
@@ -240,7 +240,7 @@ impl AuthorizationServerBuilder {
 
     /// The host's say at every issue. Default: everything that the grant allows, without further claims.
     pub fn policy(mut self, policy: impl Policy) -> Self {
-        self.policy = Box::new(policy);
+        self.policy = Some(Box::new(policy));
         self
     }
 

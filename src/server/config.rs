@@ -77,7 +77,7 @@ pub(crate) struct Config {
     pub(crate) consent_path: Option<String>,
     pub(crate) acr_values: Vec<String>,
     pub(crate) interaction: Option<Box<dyn DynInteraction>>,
-    pub(crate) policy: Box<dyn DynPolicy>,
+    pub(crate) policy: Option<Box<dyn DynPolicy>>,
     pub(crate) registration: Option<Registration>,
     pub(crate) browser_clients: Vec<HeaderValue>,
     pub(crate) client_address: ClientAddress,

@@ -6,39 +6,58 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use serde::Serialize;
 
 use super::config::Lifetimes;
 use super::policy::{Issuance, Verdict};
 use super::{Event, Inner, Registration, opaque_token};
 use crate::grant::{Issue, RefreshToken};
-use crate::protocol::error::{ErrorCode, OAuthError, json};
+use crate::protocol::error::{ErrorCode, OAuthError, json_text};
 use crate::store::{StoreError, client_digest};
 use crate::types::record::{AccessToken, Approved, ClientDedupe, Grant, RefreshFamily};
 use crate::types::{
-    Client, ClientId, Digest, GrantType, RegisteredBy, Scope, Secret, Subject, Timestamp, random,
+    Claims, Client, ClientId, Digest, GrantType, RandomnessUnavailable, RegisteredBy, Scope,
+    Secret, Subject, Timestamp, random,
 };
 
 /// What every client identifier begins with that is made here.
 pub(crate) const CLIENT_ID_PREFIX: &str = "toc_";
 
-/// A successful token response (RFC 6749 §5.1). `scope` is always sent, equal or not.
-#[derive(Serialize)]
-pub(crate) struct TokenResponse<'a> {
-    access_token: &'a str,
-    token_type: &'static str,
+/// A successful token response (RFC 6749 §5.1). `scope` is always sent, equal or not, unless it is empty.
+struct TokenResponse<'a> {
+    access_token: &'a Secret,
     expires_in: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refresh_token: Option<&'a str>,
-    #[serde(skip_serializing_if = "Scope::is_empty")]
+    refresh_token: Option<&'a Secret>,
     scope: &'a Scope,
+}
+
+impl TokenResponse<'_> {
+    /// Written by hand, since most answers of a server are this one. No text in it can have a quote or a backslash: tokens are
+    /// base64url and dots, and RFC 6749 §3.3 says of what scopes are made.
+    fn to_json(&self) -> String {
+        let mut json = String::with_capacity(1024);
+        json.push_str(r#"{"access_token":""#);
+        json.push_str(self.access_token.expose());
+        json.push_str(r#"","token_type":"Bearer","expires_in":"#);
+        json.push_str(&self.expires_in.to_string());
+        if let Some(refresh_token) = self.refresh_token {
+            json.push_str(r#","refresh_token":""#);
+            json.push_str(refresh_token.expose());
+            json.push('"');
+        }
+        for (place, token) in self.scope.iter().enumerate() {
+            json.push_str(if place == 0 { r#","scope":""# } else { " " });
+            json.push_str(token.as_str());
+        }
+        json.push_str(if self.scope.is_empty() { "}" } else { "\"}" });
+        json
+    }
 }
 
 /// What the host has allowed: nothing is written yet.
 pub(crate) struct Allowed {
     grant_type: GrantType,
     issue: Issue,
-    claims: crate::types::Claims,
+    claims: Claims,
 }
 
 /// Asks the host.
@@ -48,29 +67,38 @@ pub(crate) async fn allow(
     grant_type: GrantType,
     issue: Issue,
 ) -> Result<Allowed, OAuthError> {
-    let issuance = Issuance {
-        grant_type,
-        client,
-        subject: issue.subject.as_ref(),
-        scope: &issue.scope,
-        audience: &issue.audience,
-    };
-    match server.config.policy.issue(issuance).await {
-        Verdict::Allow { scope, claims } => {
-            let scope = issue.scope.intersection(&scope);
-            // RFC 6749 §5.1: an answer without a scope says that the client has what it asked for.
-            if scope.is_empty() && server.config.catalog.has_scopes() {
-                return Err(OAuthError::new(
-                    ErrorCode::InvalidScope,
-                    "Nothing is left of the scope",
-                ));
-            }
-            Ok(Allowed {
+    let (scope, claims) = match &server.config.policy {
+        None => (issue.scope, Claims::none()),
+        Some(policy) => {
+            let issuance = Issuance {
                 grant_type,
-                issue: Issue { scope, ..issue },
-                claims,
-            })
+                client,
+                subject: issue.subject.as_ref(),
+                scope: &issue.scope,
+                audience: &issue.audience,
+            };
+            let (scope, claims) = allowed(policy.issue(issuance).await, grant_type)?;
+            (issue.scope.intersection(&scope), claims)
         }
+    };
+    // RFC 6749 §5.1: an answer without a scope says that the client has what it asked for.
+    if scope.is_empty() && server.config.catalog.has_scopes() {
+        return Err(OAuthError::new(
+            ErrorCode::InvalidScope,
+            "Nothing is left of the scope",
+        ));
+    }
+    Ok(Allowed {
+        grant_type,
+        issue: Issue { scope, ..issue },
+        claims,
+    })
+}
+
+/// What a verdict lets through.
+fn allowed(verdict: Verdict, grant_type: GrantType) -> Result<(Scope, Claims), OAuthError> {
+    match verdict {
+        Verdict::Allow { scope, claims } => Ok((scope, claims)),
         Verdict::Deny if grant_type == GrantType::ClientCredentials => Err(OAuthError::new(
             ErrorCode::UnauthorizedClient,
             "The client may not have this token",
@@ -213,7 +241,7 @@ pub(crate) async fn keep_grant(
 async fn make(
     server: &Inner,
     record: &AccessToken,
-    (fresh, secret): ([u8; 2], &[u8]),
+    (fresh, secret): ([u8; 2], &[u8; 32]),
 ) -> Result<Secret, OAuthError> {
     #[cfg(feature = "jwt")]
     if let Some(algorithm) = server.config.jwt.algorithm(&record.audience) {
@@ -235,7 +263,8 @@ pub(crate) async fn answer(
     let now = server.now();
     // The token and its id, in one call, and what its place may need.
     let [high, low, bytes @ ..] = &*random::<50>()?;
-    let (secret, id) = bytes.split_at(32);
+    let split = bytes.split_first_chunk();
+    let (secret, id) = split.ok_or(RandomnessUnavailable)?; // there are 48
     let ends_at = grant.map_or(Timestamp::MAX, |(.., ends_at, _)| ends_at);
     let Issue {
         subject,
@@ -270,13 +299,12 @@ pub(crate) async fn answer(
     });
     keep_in_use(server, client, now).await;
     let response = TokenResponse {
-        access_token: token.expose(),
-        token_type: "Bearer",
+        access_token: &token,
         expires_in: expires_at.since(now).as_secs(),
-        refresh_token: grant.and_then(|(.., token)| token).map(Secret::expose),
+        refresh_token: grant.and_then(|(.., token)| token),
         scope: &record.scope,
     };
-    Ok(json(StatusCode::OK, &response))
+    Ok(json_text(StatusCode::OK, response.to_json()))
 }
 
 /// A client that registered itself is forgotten when it is idle for long; a use is noted about once a day, or four times in that while.
@@ -320,4 +348,53 @@ pub(crate) async fn keep_until(
             .await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::TokenResponse;
+    use crate::types::{Scope, Secret};
+
+    fn answer(refresh_token: Option<&str>, scope: &str) -> Value {
+        let refresh_token = refresh_token.map(Secret::new);
+        let response = TokenResponse {
+            access_token: &Secret::new("toa_A-_9"),
+            expires_in: u64::MAX,
+            refresh_token: refresh_token.as_ref(),
+            scope: &scope.parse::<Scope>().unwrap(),
+        };
+        serde_json::from_str(&response.to_json()).unwrap()
+    }
+
+    // req: 6749-5.1-1
+    #[test]
+    fn rfc6749_5_1_what_is_written_by_hand_is_json_with_the_members_that_there_are() {
+        let least = json!({
+            "access_token": "toa_A-_9",
+            "token_type": "Bearer",
+            "expires_in": u64::MAX,
+        });
+        assert_eq!(answer(None, ""), least);
+        let most = json!({
+            "access_token": "toa_A-_9",
+            "token_type": "Bearer",
+            "expires_in": u64::MAX,
+            "refresh_token": "tor_1.2",
+            "scope": "a b:c",
+        });
+        assert_eq!(answer(Some("tor_1.2"), "b:c a"), most);
+    }
+
+    #[test]
+    fn no_scope_has_a_character_that_json_escapes() {
+        for byte in 0..=u8::MAX {
+            let text = char::from(byte).to_string();
+            if text.parse::<Scope>().is_ok_and(|scope| !scope.is_empty()) {
+                assert_eq!(serde_json::to_string(&text).unwrap(), format!("\"{text}\""));
+                assert_eq!(answer(None, &text)["scope"], text);
+            }
+        }
+    }
 }

@@ -62,19 +62,6 @@ pub trait Policy: Send + Sync + 'static {
     fn issue(&self, issuance: Issuance<'_>) -> impl Future<Output = Verdict> + Send;
 }
 
-/// Everything that the grant allows, without further claims.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct AllowAll;
-
-impl Policy for AllowAll {
-    async fn issue(&self, issuance: Issuance<'_>) -> Verdict {
-        Verdict::Allow {
-            scope: issuance.scope.clone(),
-            claims: Claims::none(),
-        }
-    }
-}
-
 /// The object-safe twin of [`Policy`].
 pub(crate) trait DynPolicy: Send + Sync + 'static {
     fn issue<'a>(
