@@ -33,7 +33,7 @@ pub(crate) async fn authenticate(
         proof => Box::pin(refuse_or_try(server, request, credentials, (proof, &known))).await?,
     }
     known
-        .map(|known| known.client)
+        .map(|known| Arc::clone(&known.client))
         .ok_or(OAuthError::invalid_client())
 }
 
@@ -49,7 +49,7 @@ async fn refuse_or_try(
     server: &Inner,
     request: &Request<Bytes>,
     credentials: &Credentials,
-    (proof, known): (Proof, &Option<Known>),
+    (proof, known): (Proof, &Option<Arc<Known>>),
 ) -> Result<(), OAuthError> {
     let (now, address) = (server.now(), server.address(request));
     let attempt = Attempt::ClientSecret(&credentials.client_id);
@@ -58,7 +58,7 @@ async fn refuse_or_try(
         return Err(OAuthError::invalid_client());
     };
     // Counted all the same: else who has made too many guesses would still be told of the right one.
-    if is_remembered(known.as_ref(), &proof) {
+    if is_remembered(known.as_deref(), &proof) {
         server.throttle.give_back(attempt, address, now).await;
         return Ok(());
     }
@@ -129,7 +129,7 @@ impl SlowAttempt {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, OnceLock};
     use std::time::Duration;
 
     use bytes::Bytes;
@@ -155,7 +155,7 @@ mod tests {
         Known {
             client: Arc::new(client),
             flag: Flag::new(),
-            proven: Arc::default(),
+            proven: OnceLock::new(),
         }
     }
 

@@ -143,7 +143,7 @@ async fn prove(
     server.take(begins, server.address(request), now).await?;
     let known = server.client(&client_id, now).await?;
     let client = known
-        .map(|known| known.client)
+        .map(|known| Arc::clone(&known.client))
         .filter(|client| !client.disabled);
     let client = client.ok_or(UNKNOWN_APPLICATION)?;
     seen::client(&client.client_id);

@@ -184,7 +184,7 @@ async fn connected(server: &Inner, subject: &Subject) -> Result<Vec<Connected>, 
             let Some(known) = server.client(&grant.client_id, now).await? else {
                 continue;
             };
-            let client = known.client;
+            let client = Arc::clone(&known.client);
             if client.disabled || client.epoch != approved.client_epoch {
                 continue;
             }

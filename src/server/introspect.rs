@@ -104,8 +104,8 @@ pub(crate) async fn live(
     let Some(known) = server.client(&token.client_id, now).await? else {
         return Ok(None);
     };
-    flags.push(known.flag);
-    let client = known.client;
+    flags.push(known.flag.clone());
+    let client = &known.client;
     if client.disabled || client.epoch != token.client_epoch {
         return Ok(None);
     }

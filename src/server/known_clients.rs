@@ -14,26 +14,26 @@ use crate::types::{Client, ClientId, Digest, Flag, Timestamp};
 const MOST: usize = 10_000;
 
 #[derive(Debug, Default)]
-pub(crate) struct KnownClients(RwLock<HashMap<ClientId, Known>>);
+pub(crate) struct KnownClients(RwLock<HashMap<ClientId, Arc<Known>>>);
 
 /// A client, and the flag that is raised when it changes.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) client: Arc<Client>,
     pub(crate) flag: Flag,
     /// By what the secret is known again that it proved itself with, if a person may have chosen that: it takes long to prove.
-    pub(crate) proven: Arc<OnceLock<Digest>>,
+    pub(crate) proven: OnceLock<Digest>,
 }
 
 impl KnownClients {
-    fn get(&self, client_id: &ClientId, now: Timestamp) -> Option<Known> {
+    fn get(&self, client_id: &ClientId, now: Timestamp) -> Option<Arc<Known>> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let known = known.get(client_id)?;
         let fresh = !known.flag.is_set() && now < known.client.expires_at;
         fresh.then(|| known.clone())
     }
 
-    fn keep(&self, known: &Known) {
+    fn keep(&self, known: &Arc<Known>) {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MOST {
             all.clear();
@@ -48,7 +48,7 @@ impl Inner {
         &self,
         client_id: &ClientId,
         now: Timestamp,
-    ) -> Result<Option<Known>, StoreError> {
+    ) -> Result<Option<Arc<Known>>, StoreError> {
         if let Some(known) = self.known_clients.get(client_id, now) {
             return Ok(Some(known));
         }
@@ -57,12 +57,11 @@ impl Inner {
         let Some(read) = self.records.load::<Client>(digest, now).await? else {
             return Ok(None);
         };
-        let client = Arc::new(read.record);
-        let known = Known {
-            client,
+        let known = Arc::new(Known {
+            client: Arc::new(read.record),
             flag,
-            proven: Arc::default(),
-        };
+            proven: OnceLock::new(),
+        });
         self.known_clients.keep(&known);
         Ok(Some(known))
     }
@@ -70,26 +69,26 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, OnceLock};
 
     use super::{Known, KnownClients, MOST};
     use crate::types::{Client, Flag, Timestamp};
 
-    fn known(id: &str) -> Known {
-        let client = Arc::new(Client::public(id.parse().unwrap()));
-        Known {
-            client,
+    fn known(id: &str, expires_at: Timestamp) -> Arc<Known> {
+        let mut client = Client::public(id.parse().unwrap());
+        client.expires_at = expires_at;
+        Arc::new(Known {
+            client: Arc::new(client),
             flag: Flag::new(),
-            proven: Arc::default(),
-        }
+            proven: OnceLock::new(),
+        })
     }
 
     #[test]
     fn s06_a_client_is_known_until_it_changes_or_expires() {
-        let (clients, mut known) = (KnownClients::default(), known("c1"));
-        let id = known.client.client_id.clone();
         let ends = Timestamp::from_secs(1000);
-        Arc::make_mut(&mut known.client).expires_at = ends;
+        let (clients, known) = (KnownClients::default(), known("c1", ends));
+        let id = known.client.client_id.clone();
         assert!(clients.get(&id, Timestamp::from_secs(1)).is_none());
         clients.keep(&known);
         assert!(clients.get(&id, Timestamp::from_secs(999)).is_some());
@@ -102,7 +101,7 @@ mod tests {
     fn s20_no_more_are_kept_than_there_is_room_for() {
         let clients = KnownClients::default();
         for number in 0..=MOST {
-            clients.keep(&known(&number.to_string()));
+            clients.keep(&known(&number.to_string(), Timestamp::MAX));
         }
         assert_eq!(clients.0.read().unwrap().len(), 1);
     }

@@ -115,7 +115,7 @@ async fn find(
     }
     let known = server.client(&device.client_id, now).await?;
     let Some(client) = known
-        .map(|known| known.client)
+        .map(|known| Arc::clone(&known.client))
         .filter(|client| !client.disabled)
     else {
         return Ok(None);

@@ -46,7 +46,7 @@ impl Waiting {
             return Ok(None);
         };
         let known = server.client(&read.record.client_id, now).await?;
-        let client = known.map(|known| known.client);
+        let client = known.map(|known| Arc::clone(&known.client));
         let Some(client) = client.filter(|client| !client.disabled) else {
             return Ok(None);
         };
