@@ -241,19 +241,38 @@ fn rfc8414_2_no_server_is_built_with_an_issuer_or_a_path_that_is_none() {
         "/a b",
         "/a%2fb",
         "/auth/token",
+        // Clients resolve dots, and encode the others, before they ask (URL Standard §4.4).
+        "/auth/../authorize",
+        "/./authorize",
+        "/auth/..",
+        "/a<b",
+        "/a{b}",
+        "/a\"b",
+        "/a|b",
     ] {
         let built = builder().path(Endpoint::Authorize, bad).build();
         assert!(built.is_err(), "{bad}");
     }
     for endpoint in [Endpoint::Token, Endpoint::Metadata, Endpoint::Verification] {
         assert!(builder().path(endpoint, "/x#y").build().is_err());
-        assert!(builder().path(endpoint, "/x").build().is_ok());
+        for good in [
+            "/x",
+            "/x/",
+            "/a//b",
+            "/.hidden/..x",
+            "/~a!$&'()*+,;=:@-_.0Z",
+        ] {
+            assert!(builder().path(endpoint, good).build().is_ok(), "{good}");
+        }
     }
     for bad in [
         "login",
         "//evil.test/login",
         "https://evil.test/login",
         "/login#x",
+        // No `Location` can hold these as they are.
+        "/anmelden-für-alle",
+        "/log in",
     ] {
         assert!(
             builder().login(bad, |_| None::<Subject>).build().is_err(),
