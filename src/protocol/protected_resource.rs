@@ -140,6 +140,7 @@ impl Document {
             }
             _ => {
                 headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
                 *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
             }
         }

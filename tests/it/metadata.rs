@@ -316,6 +316,8 @@ async fn rfc8414_3_1_get_and_head_and_what_caches_and_other_origins_need() {
             let answer = sent(&server, method, path, &[]).await;
             assert_eq!(answer.status, 405, "{method}");
             assert!(answer.header("allow").starts_with("GET, HEAD"));
+            // RFC 9110 §15.1: caches may keep a 405 that does not say how long.
+            assert_eq!(answer.header("cache-control"), "no-store");
         }
     }
 }
