@@ -444,6 +444,24 @@ async fn rfc9728_3_1_a_slash_after_the_host_and_a_query_are_no_part_of_the_path(
     }
 }
 
+// req: 9728-3.1-3, 9728-3-1
+#[tokio::test]
+async fn rfc9728_3_1_of_two_resources_on_one_path_each_has_its_own_document() {
+    let plain = "https://auth.harbor.test/a";
+    let tenant = "https://auth.harbor.test/a?t=1";
+    for [first, second] in [[plain, tenant], [tenant, plain]] {
+        let server = AuthorizationServer::builder(ISSUER)
+            .resource(first, ["a"])
+            .resource(second, ["b"]);
+        let server = Harness::of(server).await;
+        for (resource, place) in [(plain, "/a"), (tenant, "/a?t=1")] {
+            let target = format!("/.well-known/oauth-protected-resource{place}");
+            let answer = server.get(&target, None).await;
+            assert_eq!(answer.member("resource"), resource, "{first} is the first");
+        }
+    }
+}
+
 // req: 9207-2.3-1, 9207-2.3-3, mcp-gen-10, mcp-gen-5
 #[tokio::test]
 async fn rfc9207_2_3_clients_learn_that_iss_is_sent_and_what_it_is() {
