@@ -44,6 +44,18 @@ impl Asked {
             .map_err(|_| invalid_target("A resource is not an absolute URI without a fragment"))?;
         Ok(Self { scope, resources })
     }
+
+    /// With the part of the scope that was approved (RFC 6749 §3.3). Where none of it was, it stays as it is, to be refused.
+    pub(crate) fn within(&self, approved: &Scope) -> Self {
+        let part = |asked: &Scope| {
+            let part = asked.intersection(approved);
+            if part.is_empty() { asked.clone() } else { part }
+        };
+        Self {
+            scope: self.scope.as_ref().map(part),
+            resources: self.resources.clone(),
+        }
+    }
 }
 
 impl Catalog {

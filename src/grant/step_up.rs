@@ -235,6 +235,7 @@ mod tests {
             "prompt=consent+login+dance&max_age=60&acr_values=a++b&login_hint=al&ui_locales=de+en",
         );
         assert_eq!(read.prompt, [Prompt::Login, Prompt::Consent]);
+        assert_eq!(asked("prompt=none").prompt, [Prompt::None], "by itself");
         assert_eq!(read.max_age, Some(60));
         assert_eq!(read.acr_values, ["a", "b"]);
         assert_eq!(read.login_hint.as_deref(), Some("al"));

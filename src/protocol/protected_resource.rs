@@ -66,6 +66,12 @@ impl Place {
         Self { path, query: None }
     }
 
+    /// Whether it has a query of its own, and so is not the place of whatever query.
+    #[cfg(feature = "server")]
+    pub(crate) const fn has_query(&self) -> bool {
+        self.query.is_some()
+    }
+
     /// Whether that is this target. Only a document with a query of its own asks for one.
     pub(crate) fn is(&self, target: &Uri) -> bool {
         target.path() == self.path
@@ -140,6 +146,7 @@ impl Document {
             }
             _ => {
                 headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
                 *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
             }
         }

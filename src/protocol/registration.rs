@@ -337,7 +337,7 @@ fn texts<'a>(
 }
 
 /// The answer to a registration: all that was registered, what the server chose included (RFC 7591 §3.2.1). No member is `null`.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(crate) struct ClientInformation<'a> {
     client_id: &'a ClientId,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -45,6 +45,8 @@ impl Clients<'_> {
             && !Grants(self.0).by_subject(&subject).await?.is_empty()
         {
             self.0.records.remove::<Client>(digest).await?;
+            // Who asked for it in between knows it.
+            self.0.flags.raise(Key::new(Kind::Client, digest));
             return Ok(CreateClient::NameOfSubject);
         }
         let client_id = &client_id;

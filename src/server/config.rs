@@ -45,8 +45,10 @@ pub enum ConfigError {
         /// The longest.
         most: Duration,
     },
-    /// A path does not begin with a slash, has a query, or is used twice.
-    #[error("path: {0:?} must begin with / and be used once, without query or fragment")]
+    /// A path does not begin with a slash, has a query, is used twice, or is none that clients send as it stands (RFC 3986 §3.3).
+    #[error(
+        "path: {0:?} must begin with / and be used once, without query, fragment, dots between slashes, or what is percent-encoded"
+    )]
     Path(String),
     /// A setting contradicts another one.
     #[error("{setting}: {why}")]
@@ -238,10 +240,14 @@ impl Config {
         let Some(page) = path else {
             return Ok(());
         };
-        // Browsers read `\` as `/`, and skip tabs and line ends: such a path could lead to another host.
-        let misread = |c: char| matches!(c, '#' | '\\') || c.is_control();
+        // Browsers read `\` as `/`, and skip tabs and line ends: such a path could lead to another host. Beyond ASCII none can stand in
+        // `Location` as it is.
+        let misread = |c: char| matches!(c, '#' | '\\') || !c.is_ascii_graphic();
         if !page.starts_with('/') || page.starts_with("//") || page.contains(misread) {
-            return Err(ConfigError::Path(page.to_owned()));
+            return wrong(
+                setting,
+                "is no path of this host as it stands in a Location header",
+            );
         }
         let (path, _) = page.split_once('?').unwrap_or((page, ""));
         if self.serves_at(path) {
@@ -346,18 +352,21 @@ pub(crate) fn paths(
             }
             None => format!("{}{}", issuer.path(), endpoint.default_path()),
         };
-        let strange =
-            |byte: u8| !(0x21..=0x7E).contains(&byte) || matches!(byte, b'?' | b'#' | b'%' | b'\\');
-        if !path.starts_with('/')
-            || path.starts_with("//")
-            || path.bytes().any(strange)
-            || paths.values().any(|other| *other == path)
-        {
+        if !is_sent_as_it_stands(&path) || paths.values().any(|other| *other == path) {
             return Err(ConfigError::Path(path));
         }
         paths.insert(endpoint, path);
     }
     Ok(paths)
+}
+
+/// Whether clients ask for this very path: they resolve dots themselves, and encode what is not of RFC 3986 §3.3.
+fn is_sent_as_it_stands(path: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte);
+    path.starts_with('/')
+        && !path.starts_with("//")
+        && path.bytes().all(plain)
+        && !path.split('/').any(|part| matches!(part, "." | ".."))
 }
 
 pub(crate) fn origins(texts: &[String]) -> Result<Vec<HeaderValue>, ConfigError> {

@@ -168,7 +168,9 @@ impl Inner {
     fn known_keys(&self, now: Timestamp) -> Option<Known> {
         let known = self.known_keys.known.read();
         let known = known.unwrap_or_else(PoisonError::into_inner);
-        let fresh = |known: &&Known| !known.flag.is_set() && now < known.until;
+        // Where the clock was set back since, what signs now was not looked at: a first key may be one that is yet to sign.
+        let fresh =
+            |known: &&Known| !known.flag.is_set() && (known.read_at..known.until).contains(&now);
         known.as_ref().filter(fresh).cloned()
     }
 

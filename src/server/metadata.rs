@@ -45,10 +45,10 @@ impl Documents {
 
     /// The document of the resource that this is the place of (RFC 9728 §3.1); its query, if it has one, is part of that.
     pub(crate) fn protected_resource(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        let found = self
-            .resources
-            .iter()
-            .find(|document| document.place().is(request.uri()));
+        let here = |document: &&Document| document.place().is(request.uri());
+        let found = self.resources.iter().filter(here);
+        // One without a query is at the place of another with one, too.
+        let found = found.max_by_key(|document| document.place().has_query());
         found.map_or_else(not_found, |document| document.answer(request))
     }
 }

@@ -282,7 +282,12 @@ fn added<'a>(
 ) -> Option<&'a HeaderName> {
     let is_closed = matches!(
         route,
-        Route::Endpoint(Endpoint::Authorize | Endpoint::Verification | Endpoint::Introspect)
+        Route::Endpoint(
+            Endpoint::Authorize
+                | Endpoint::Verification
+                | Endpoint::ConnectedApps
+                | Endpoint::Introspect
+        )
     );
     let is_theirs = |name: &&HeaderName| !ours.is_some_and(|ours| ours.contains_key(*name));
     let matters = |name: &&HeaderName| {

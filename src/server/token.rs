@@ -102,7 +102,9 @@ async fn authorization_code(
                 }
             }
             Redemption::Fresh => {
-                let issue = issue_of(server, &approved, &grant.asked)?;
+                // Some clients send again what they had asked for, of which the owner may have approved a part.
+                let asked = grant.asked.within(&approved.scope);
+                let issue = issue_of(server, &approved, &asked)?;
                 let allowed =
                     issue::allow(server, client, GrantType::AuthorizationCode, issue).await?;
                 let new = NewGrant::new(server, client, approved, now)?;

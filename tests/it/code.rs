@@ -1,9 +1,10 @@
 //! Redeeming an authorization code (RFC 6749 §4.1.3, RFC 7636 §4.5).
 
 use tower_oauth::types::{Client, GrantType};
+use tower_oauth::{Approval, Decision};
 
 use crate::support::{
-    CALLBACK, CHALLENGE, FILES, Harness, LEDGER, VERIFIER, authorization_request, redemption,
+    CALLBACK, CHALLENGE, FILES, Harness, LEDGER, VERIFIER, alice, authorization_request, redemption,
 };
 
 const UNNAMED: &str = "&redirect_uri=https%3A%2F%2Fapp.harbor.test%2Fcb";
@@ -326,4 +327,35 @@ async fn rfc6749_5_1_nobody_gets_a_token_without_scope_who_asked_for_one_with_it
     let answer = server.refresh(&refresh, &nothing).await;
     answer.error(400, "invalid_scope");
     server.refresh(&refresh, "").await.pair();
+}
+
+// req: 6749-3.3-4
+#[tokio::test]
+async fn rfc6749_3_3_a_scope_beside_a_code_is_given_as_far_as_it_was_approved() {
+    let server = Harness::new().await;
+    // Some clients (simple-oauth2, MSAL) send again what they have asked for, of which alice has approved a part.
+    for (sent, given) in [
+        (
+            "ledger.read+ledger.write+offline_access",
+            "ledger.read offline_access",
+        ),
+        ("ledger.read+unknown", "ledger.read"),
+        ("ledger.read", "ledger.read"),
+        ("", "ledger.read offline_access"),
+    ] {
+        let all = "&scope=ledger.read+ledger.write+offline_access";
+        let login = server.get(&authorization_request("app", all), None).await;
+        let id = login.parameter("interaction").unwrap();
+        let part = Approval::new(alice()).scope("ledger.read offline_access".parse().unwrap());
+        let answer = server.oauth.resume(&id, Decision::Approve(part)).await;
+        let answer = server.sent_to_a_known_place(answer).await;
+        let code = answer.parameter("code").unwrap();
+        let form = format!("{}&scope={sent}", redemption("app", &code));
+        let tokens = server.post("/auth/token", &form).await;
+        assert_eq!(tokens.status, 200, "{sent}: {tokens:?}");
+        assert_eq!(tokens.member("scope"), given, "{sent}");
+        // What is refreshed is what was approved, as ever.
+        let tokens = server.refresh(&tokens.member("refresh_token"), "").await;
+        assert_eq!(tokens.member("scope"), "ledger.read offline_access");
+    }
 }

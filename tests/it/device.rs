@@ -87,7 +87,13 @@ async fn rfc8628_5_codes_are_drawn_anew_long_for_devices_and_short_for_people() 
         let known = |c: char| c == '-' || "BCDFGHJKLMNPQRSTVWXZ".contains(c);
         assert!(user_code.chars().all(known), "{user_code}");
     }
-    assert!(format!("{ISSUER}/device").len() < 40);
+    let answer = server.post("/auth/device", "client_id=tv").await;
+    let typed = answer.member("verification_uri");
+    assert_eq!(
+        typed,
+        format!("{ISSUER}/device"),
+        "seven characters behind the host"
+    );
 }
 
 // req: 8628-3.1-1, 8628-3.2-6, http-form-2, http-method-1

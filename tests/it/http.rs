@@ -156,7 +156,7 @@ async fn s25_a_parameter_that_is_known_stands_there_once() {
     server.web(&redemption).await.pair();
 }
 
-// req: 6749-3.2-5, http-form-9, http-form-7, http-form-4
+// req: 6749-3.2-5, http-form-9, http-form-7
 #[tokio::test]
 async fn rfc6749_3_2_parameters_that_are_not_known_are_ignored() {
     let server = Harness::new().await;

@@ -387,9 +387,24 @@ async fn rfc7591_5_a_program_is_told_that_nobody_vouched_and_of_no_address_that_
 #[tokio::test]
 async fn a_page_of_the_host_has_a_path_and_somebody_who_signs_in() {
     // Browsers read `\` as `/` and skip a tab (URL Standard §4.4): these two would lead to another host.
-    for path in ["app", "//app", "/\\app", "/\t/app", "/app#x", "/auth/token"] {
-        assert!(builder().consent_page(path).build().is_err(), "{path}");
+    for path in [
+        "app",
+        "//app",
+        "/\\app",
+        "/\t/app",
+        "/app#x",
+        "/äpp",
+        "/auth/token",
+    ] {
+        let refused = builder().consent_page(path).build().unwrap_err();
+        assert!(
+            refused.to_string().starts_with("consent_page: "),
+            "{refused}"
+        );
     }
+    let login = builder().login("//app", |_| None::<tower_oauth::types::Subject>);
+    let refused = login.build().unwrap_err().to_string();
+    assert!(refused.starts_with("login: "), "{refused}");
     let nobody = tower_oauth::AuthorizationServer::builder("https://x.test").consent_page("/app");
     assert!(
         nobody

@@ -1,7 +1,9 @@
 //! The keys that sign tokens: made once, published before use, kept until their last token has expired, and shown to nobody.
 
+use std::future::pending;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::Request;
@@ -10,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tower_oauth::server::{AccessTokenFormat, AuthorizationServerBuilder, ConfigError};
 use tower_oauth::store::{Key, Kind, Store as _, StoreError};
-use tower_oauth::types::{Digest, ManualClock, SigningAlgorithm, SigningKey};
+use tower_oauth::types::{Clock, Digest, ManualClock, SigningAlgorithm, SigningKey, Timestamp};
 use tower_oauth::{AuthorizationServer, MemoryStore};
 
 use crate::hooked::{Hooked, Verb, When};
@@ -633,4 +635,36 @@ async fn of_two_formats_for_one_resource_the_last_holds() {
         let set = server.get(JWKS, None).await;
         assert_eq!(set.status.as_u16(), if dots == 2 { 200 } else { 404 });
     }
+}
+
+/// A clock that can be set back, as those of real machines are.
+#[derive(Debug, Clone)]
+struct Adjusted(Arc<AtomicU64>);
+
+impl Clock for Adjusted {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(self.0.load(Ordering::SeqCst))
+    }
+
+    fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(pending())
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_leaves_no_time_in_which_no_key_signs() {
+    let time = Arc::new(AtomicU64::new(NOW.as_secs()));
+    let adjusted = Adjusted(time.clone());
+    let server = Harness::on(MemoryStore::new(), &ManualClock::new(NOW), |builder| {
+        es256(builder).clock(adjusted)
+    });
+    server.create_clients().await;
+    let before = token(&server).await;
+    for behind in [20, 15, 40 * DAY, 0] {
+        time.store(NOW.as_secs() - behind, Ordering::SeqCst);
+        let after = token(&server).await;
+        assert!(server.is_active(&after).await, "{behind} seconds back");
+    }
+    assert!(server.is_active(&before).await);
+    assert_eq!(kids(&server).await.len(), 1, "and no further key was made");
 }

@@ -439,6 +439,28 @@ async fn clients_that_nobody_uses_are_forgotten_and_others_are_not() {
     }
 }
 
+#[tokio::test]
+async fn no_refresh_token_outlives_its_client() {
+    let two_weeks = Registration::open().idle_client_lifetime(Duration::from_secs(14 * DAY));
+    let server = Harness::with(|builder| builder.registration(two_weeks)).await;
+    let json = format!(
+        r#"{{"redirect_uris":["{CALLBACK}"],"token_endpoint_auth_method":"none","grant_types":["authorization_code","refresh_token"]}}"#
+    );
+    let id = server.register(&json).await.member("client_id");
+    let code = server.code_for(&id, "").await;
+    let form = crate::support::redemption(&id, &code);
+    let mut tokens = server.post("/auth/token", &form).await;
+    // The second use comes so soon after the first that it need not be noted; the last token lives its two weeks all the same.
+    for idle in [DAY - 1, 14 * DAY - 1] {
+        server.forget(&id).await;
+        server.advance(idle);
+        let refresh = tokens.member("refresh_token");
+        let form = format!("grant_type=refresh_token&client_id={id}&refresh_token={refresh}");
+        tokens = server.post("/auth/token", &form).await;
+        assert_eq!(tokens.status, 200, "{tokens:?}");
+    }
+}
+
 #[test]
 fn lifetimes_of_clients_have_bounds() {
     let build =

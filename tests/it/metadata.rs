@@ -241,19 +241,38 @@ fn rfc8414_2_no_server_is_built_with_an_issuer_or_a_path_that_is_none() {
         "/a b",
         "/a%2fb",
         "/auth/token",
+        // Clients resolve dots, and encode the others, before they ask (URL Standard §4.4).
+        "/auth/../authorize",
+        "/./authorize",
+        "/auth/..",
+        "/a<b",
+        "/a{b}",
+        "/a\"b",
+        "/a|b",
     ] {
         let built = builder().path(Endpoint::Authorize, bad).build();
         assert!(built.is_err(), "{bad}");
     }
     for endpoint in [Endpoint::Token, Endpoint::Metadata, Endpoint::Verification] {
         assert!(builder().path(endpoint, "/x#y").build().is_err());
-        assert!(builder().path(endpoint, "/x").build().is_ok());
+        for good in [
+            "/x",
+            "/x/",
+            "/a//b",
+            "/.hidden/..x",
+            "/~a!$&'()*+,;=:@-_.0Z",
+        ] {
+            assert!(builder().path(endpoint, good).build().is_ok(), "{good}");
+        }
     }
     for bad in [
         "login",
         "//evil.test/login",
         "https://evil.test/login",
         "/login#x",
+        // No `Location` can hold these as they are.
+        "/anmelden-für-alle",
+        "/log in",
     ] {
         assert!(
             builder().login(bad, |_| None::<Subject>).build().is_err(),
@@ -297,6 +316,8 @@ async fn rfc8414_3_1_get_and_head_and_what_caches_and_other_origins_need() {
             let answer = sent(&server, method, path, &[]).await;
             assert_eq!(answer.status, 405, "{method}");
             assert!(answer.header("allow").starts_with("GET, HEAD"));
+            // RFC 9110 §15.1: caches may keep a 405 that does not say how long.
+            assert_eq!(answer.header("cache-control"), "no-store");
         }
     }
 }
@@ -420,6 +441,24 @@ async fn rfc9728_3_1_a_slash_after_the_host_and_a_query_are_no_part_of_the_path(
         let without = server.get(path, None).await;
         assert_eq!(without.status == 404, !query.is_empty(), "{resource}");
         assert_eq!(without.body.is_empty(), !query.is_empty());
+    }
+}
+
+// req: 9728-3.1-3, 9728-3-1
+#[tokio::test]
+async fn rfc9728_3_1_of_two_resources_on_one_path_each_has_its_own_document() {
+    let plain = "https://auth.harbor.test/a";
+    let tenant = "https://auth.harbor.test/a?t=1";
+    for [first, second] in [[plain, tenant], [tenant, plain]] {
+        let server = AuthorizationServer::builder(ISSUER)
+            .resource(first, ["a"])
+            .resource(second, ["b"]);
+        let server = Harness::of(server).await;
+        for (resource, place) in [(plain, "/a"), (tenant, "/a?t=1")] {
+            let target = format!("/.well-known/oauth-protected-resource{place}");
+            let answer = server.get(&target, None).await;
+            assert_eq!(answer.member("resource"), resource, "{first} is the first");
+        }
     }
 }
 

@@ -1,11 +1,20 @@
 //! People and clients: none of them is taken for the other (RFC 9700 §4.15).
 
-use tower_oauth::server::{CreateClient, Registration};
-use tower_oauth::types::{Client, Subject};
-use tower_oauth::{Approval, Decision};
+use std::future::pending;
 
+use http::Request;
+use http_body_util::Full;
+use tower::ServiceExt as _;
+use tower_oauth::server::{CreateClient, Registration};
+use tower_oauth::store::Kind;
+use tower_oauth::types::{Client, GrantType, ManualClock, Secret, Subject};
+use tower_oauth::{Approval, AuthorizationServer, Decision};
+
+use crate::hooked::{Hooked, Verb, When};
 use crate::register::{PUBLIC, with};
-use crate::support::{CALLBACK, FOR_ITSELF, Harness, authorization_request, changed};
+use crate::support::{
+    Answer, CALLBACK, FOR_ITSELF, Harness, NOW, SECRET, authorization_request, basic, changed,
+};
 
 /// An identifier of the form that the server makes.
 fn generated() -> String {
@@ -103,4 +112,43 @@ async fn rfc9700_4_15_1_no_client_is_given_the_name_of_a_person() {
     let page = server.authorize("").await;
     let answer = server.decide(&page, "alice", "allow").await;
     answer.redirected_error("server_error");
+}
+
+/// A token for the client with this name, for itself.
+async fn for_itself(oauth: &AuthorizationServer, client_id: &str) -> Answer {
+    let request = Request::post("/auth/token")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("authorization", basic(client_id, SECRET))
+        .body(Full::<bytes::Bytes>::from(FOR_ITSELF))
+        .unwrap();
+    Answer::of(oauth.service().oneshot(request).await.unwrap()).await
+}
+
+#[tokio::test]
+async fn rfc9700_4_15_1_a_client_that_was_not_kept_is_known_to_nobody_from_then_on() {
+    let store = Hooked::open().await;
+    let server = Harness::on(store.clone(), &ManualClock::new(NOW), |builder| builder);
+    server.create_clients().await;
+    server.tokens("").await;
+    store.feed_has_begun().await;
+    // It is asked for between its writing and the look for its name, and the feed tells nothing.
+    let oauth = server.oauth.clone();
+    store.on_step(move |step| {
+        let oauth = oauth.clone();
+        async move {
+            if step.verb == Verb::Changes {
+                pending::<()>().await;
+            }
+            if step.is(Verb::List, Kind::Grant, When::Before) {
+                Box::pin(for_itself(&oauth, "alice")).await.access_token();
+            }
+            Ok(())
+        }
+    });
+    let client = Client::confidential("alice".parse().unwrap(), &Secret::new(SECRET))
+        .grant_types([GrantType::ClientCredentials]);
+    let created = server.oauth.clients().create(client).await.unwrap();
+    assert_eq!(created, CreateClient::NameOfSubject);
+    let answer = for_itself(&server.oauth, "alice").await;
+    answer.error(401, "invalid_client");
 }

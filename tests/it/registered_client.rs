@@ -55,8 +55,23 @@ async fn rfc7591_5_a_registered_client_goes_through_the_whole_code_flow_and_nobo
         let form = format!(
             "grant_type=authorization_code&code={code}&redirect_uri={CALLBACK}&code_verifier={VERIFIER}"
         );
-        let tokens = post(form).await;
+        // Who knows the code alone has nothing: it takes the secret of a client that has one, and of all the verifier.
+        if secret.is_some() {
+            let named = format!("{form}&client_id={id}");
+            let answer = server.post("/auth/token", &named).await;
+            answer.error(401, "invalid_client");
+        }
+        let tokens = post(form.clone()).await;
         assert_eq!(tokens.status, 200, "{tokens:?}");
+        let page = server
+            .get(&authorization_request(id, ""), Some("alice"))
+            .await;
+        let answer = server.decide(&page, "alice", "allow").await;
+        let other = answer.parameter("code").unwrap();
+        let guessed = form
+            .replace(&code, &other)
+            .replace(VERIFIER, &"x".repeat(43));
+        post(guessed).await.error(400, "invalid_grant");
         let refresh_token = tokens.member("refresh_token");
         let again = post(format!(
             "grant_type=refresh_token&refresh_token={refresh_token}"

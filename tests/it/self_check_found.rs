@@ -218,7 +218,7 @@ async fn s24_what_changes_answers_on_the_way_out_is_found() {
 // req: 9700-2.6-7, http-cors-1
 #[tokio::test]
 async fn s24_a_cors_layer_that_opens_the_pages_is_found() {
-    let server = server().await;
+    let server = Harness::of(builder().connected_apps()).await;
     for cors in [
         CorsLayer::permissive(),
         CorsLayer::very_permissive(),
@@ -230,6 +230,8 @@ async fn s24_a_cors_layer_that_opens_the_pages_is_found() {
             ("GET", "/auth/authorize?self_check=1"),
             ("OPTIONS", "/device"),
             ("GET", "/device?self_check=1"),
+            ("OPTIONS", "/connected-apps"),
+            ("GET", "/connected-apps?self_check=1"),
             ("OPTIONS", "/auth/introspect"),
             ("GET", "/auth/introspect"),
         ] {
