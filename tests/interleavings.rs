@@ -28,11 +28,14 @@ use tower_oauth::{
 const CHALLENGE: &str = "kj6EpUHcHNLovRS2MBmyXh3DG-X5wwG4xn21qr77nAw";
 const VERIFIER: &str = "kQ4n7rYw2Zt_pB9sXc-LmV3uHe.Fj8oD~a1GqK6yTiN0z";
 
+/// On which records two meet.
+type Meet = fn(Kind) -> bool;
+
 #[derive(Clone, Default)]
 struct Stepped {
     data: Arc<MemoryStore>,
     /// On which records a step waits for the next poll.
-    steps: Arc<Mutex<Option<fn(Kind) -> bool>>>,
+    steps: Arc<Mutex<Option<Meet>>>,
     /// Whether `replace` takes any version for the one that was read.
     careless: bool,
 }
@@ -301,7 +304,7 @@ const fn removals(kind: Kind) -> bool {
 
 fn both(
     world: &World,
-    (steps, turns): (fn(Kind) -> bool, &mut Vec<bool>),
+    (steps, turns): (Meet, &mut Vec<bool>),
     one: impl Future<Output = Told>,
     other: impl Future<Output = Told>,
 ) -> [Told; 2] {
