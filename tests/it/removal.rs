@@ -1,9 +1,11 @@
 //! Access that is taken back ends what has not become a grant yet, for this person and this client alone.
 
-use tower_oauth::store::{Key, Kind, Store as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tower_oauth::store::{Key, Kind, Store as _, StoreError};
 use tower_oauth::types::{Digest, ManualClock};
 
-use crate::hooked::Hooked;
+use crate::hooked::{Hooked, When};
 use crate::support::{Answer, Harness, NOW, SECRET, alice, authorization_request, redemption};
 
 async fn remove(server: &Harness, client_id: &str) -> bool {
@@ -140,4 +142,45 @@ async fn what_a_version_before_has_written_is_taken_and_ends_as_well() {
     server.redeem(&one).await.pair();
     assert!(remove(&server, "app").await);
     is_refused(&server.redeem(&two).await);
+}
+
+#[tokio::test]
+async fn a_removal_that_fails_in_the_middle_has_ended_what_was_on_its_way_and_is_made_up_for() {
+    for struck in 0.. {
+        let store = Hooked::open().await;
+        let server = Harness::on(store.clone(), &ManualClock::new(NOW), |builder| builder);
+        server.create_clients().await;
+        let (_, refresh) = server.tokens("").await.pair();
+        let code = server.code_for("app", "").await;
+        let writes = AtomicUsize::new(0);
+        store.on_step(move |step| {
+            let strikes = step.is_write()
+                && step.when == When::Before
+                && writes.fetch_add(1, Ordering::SeqCst) == struck;
+            async move {
+                if strikes {
+                    return Err(StoreError::new("struck by the test"));
+                }
+                Ok(())
+            }
+        });
+        let (grants, app) = (server.oauth.grants(), "app".parse().unwrap());
+        let removed = grants.revoke_client(&alice(), &app).await;
+        store.let_all_pass();
+        if struck > 0 {
+            is_refused(&server.redeem(&code).await);
+            let asked = server.authorize("").await;
+            assert_eq!(asked.status, 200, "what was agreed to counts no longer");
+        }
+        if removed.is_ok() {
+            assert_eq!(struck, 3, "the count, the consent, the grant");
+            break;
+        }
+        // It is in the list still, so whoever tried it sees that, and tries again.
+        assert_eq!(granted(&server).await, 1);
+        assert!(remove(&server, "app").await);
+        assert_eq!(granted(&server).await, 0);
+        is_refused(&server.refresh(&refresh, "").await);
+        is_refused(&server.redeem(&code).await);
+    }
 }
