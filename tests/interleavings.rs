@@ -9,8 +9,7 @@
 )]
 
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -21,7 +20,7 @@ use tower::ServiceExt as _;
 use tower_oauth::store::{
     Changes, Cursor, Insert, Key, Kind, Listing, Page, Record, Replace, Store, StoreError, Version,
 };
-use tower_oauth::types::{Client, ManualClock, Subject, Timestamp};
+use tower_oauth::types::{Client, GrantType, ManualClock, Subject, Timestamp};
 use tower_oauth::{
     Approval, AuthorizationServer, Decision, Interaction, MemoryStore, PendingRequest,
 };
@@ -29,18 +28,21 @@ use tower_oauth::{
 const CHALLENGE: &str = "kj6EpUHcHNLovRS2MBmyXh3DG-X5wwG4xn21qr77nAw";
 const VERIFIER: &str = "kQ4n7rYw2Zt_pB9sXc-LmV3uHe.Fj8oD~a1GqK6yTiN0z";
 
+/// On which records two meet.
+type Meet = fn(Kind) -> bool;
+
 #[derive(Clone, Default)]
 struct Stepped {
     data: Arc<MemoryStore>,
-    /// Whether each step waits for the next poll.
-    steps: Arc<AtomicBool>,
+    /// On which records a step waits for the next poll.
+    steps: Arc<Mutex<Option<Meet>>>,
     /// Whether `replace` takes any version for the one that was read.
     careless: bool,
 }
 
 impl Stepped {
     async fn step(&self, kind: Kind) {
-        let mut waits = self.steps.load(Ordering::SeqCst) && kind != Kind::Client;
+        let mut waits = self.steps.lock().unwrap().is_some_and(|waits| waits(kind));
         std::future::poll_fn(|_| {
             if std::mem::take(&mut waits) {
                 return Poll::Pending;
@@ -126,7 +128,12 @@ impl World {
             .build()
             .unwrap();
         let app = Client::public("app".parse().unwrap())
-            .redirect_uri("https://app.harbor.test/cb".parse().unwrap());
+            .redirect_uri("https://app.harbor.test/cb".parse().unwrap())
+            .grant_types([
+                GrantType::AuthorizationCode,
+                GrantType::RefreshToken,
+                GrantType::DeviceCode,
+            ]);
         oauth.clients().create(app).await.unwrap();
         Self { oauth, store }
     }
@@ -170,6 +177,44 @@ impl World {
         self.post("/auth/revoke", form).await
     }
 
+    async fn remove(&self) -> Told {
+        let (alice, app) = (Subject::new("alice").unwrap(), "app".parse().unwrap());
+        let removed = self.oauth.grants().revoke_client(&alice, &app).await;
+        (200, removed.unwrap().into())
+    }
+
+    /// A device that its owner has approved.
+    async fn device(&self) -> String {
+        let told = self.post("/auth/device", "client_id=app".to_owned()).await;
+        let form = format!("user_code={}", member(&told, "user_code"));
+        let request = Request::post("/device")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("sec-fetch-site", "same-origin")
+            .body(Full::<Bytes>::from(form));
+        let entered = self.oauth.service().oneshot(request.unwrap()).await;
+        let location = entered.unwrap().headers()["location"].clone();
+        let request = Request::get(location.to_str().unwrap()).body(Full::<Bytes>::default());
+        let approved = self.oauth.service().oneshot(request.unwrap()).await;
+        assert_eq!(approved.unwrap().status(), 200);
+        member(&told, "device_code")
+    }
+
+    async fn poll(&self, device_code: &str) -> Told {
+        let grant_type = "urn:ietf:params:oauth:grant-type:device_code";
+        let form = format!("grant_type={grant_type}&client_id=app&device_code={device_code}");
+        self.post("/auth/token", form).await
+    }
+
+    /// Whether nothing of what alice has given is alive, and what she gives from now on is.
+    async fn begins_anew(&self, told: &Told) -> bool {
+        let (alice, grants) = (Subject::new("alice").unwrap(), self.oauth.grants());
+        let nothing = grants.by_subject(&alice).await.unwrap().is_empty();
+        let token = member(told, "refresh_token");
+        let dead = token.is_empty() || self.refresh(&token).await.0 == 400;
+        let new = self.refresh_token().await;
+        nothing && dead && self.refresh(&new).await.0 == 200
+    }
+
     async fn refresh_token(&self) -> String {
         member(&self.redeem(&self.code().await).await, "refresh_token")
     }
@@ -210,6 +255,15 @@ fn interleave(
     }
 }
 
+/// Redeems or polls, and uses the refresh token at once.
+async fn and_refresh(world: &World, redeem: impl Future<Output = Told>) -> Told {
+    let told = redeem.await;
+    if told.0 != 200 {
+        return told;
+    }
+    world.refresh(&member(&told, "refresh_token")).await
+}
+
 /// Runs a scene in every order; how many there were, or the first order in which it does not hold.
 fn explore(
     careless: bool,
@@ -238,15 +292,25 @@ fn explore(
     unreachable!("orders are finite")
 }
 
+/// What those who redeem, refresh and revoke meet at.
+fn tokens(kind: Kind) -> bool {
+    kind != Kind::Client
+}
+
+/// What a removal and those whose approval it ends meet at.
+const fn removals(kind: Kind) -> bool {
+    matches!(kind, Kind::Grant | Kind::SubjectEpoch)
+}
+
 fn both(
     world: &World,
-    turns: &mut Vec<bool>,
+    (steps, turns): (Meet, &mut Vec<bool>),
     one: impl Future<Output = Told>,
     other: impl Future<Output = Told>,
 ) -> [Told; 2] {
-    world.store.steps.store(true, Ordering::SeqCst);
+    *world.store.steps.lock().unwrap() = Some(steps);
     let told = interleave(one, other, turns);
-    world.store.steps.store(false, Ordering::SeqCst);
+    *world.store.steps.lock().unwrap() = None;
     told
 }
 
@@ -264,7 +328,12 @@ fn holds_in_every_order(scene: &impl AsyncFn(&World, &mut Vec<bool>) -> bool) {
 fn s04_in_every_order_one_of_two_redeems_a_code_and_loses_it_to_the_replay() {
     holds_in_every_order(&async |world, turns| {
         let code = world.code().await;
-        let told = both(world, turns, world.redeem(&code), world.redeem(&code));
+        let told = both(
+            world,
+            (tokens, turns),
+            world.redeem(&code),
+            world.redeem(&code),
+        );
         let won: Vec<_> = told.iter().filter(|told| told.0 == 200).collect();
         let [won] = won.as_slice() else { return false };
         world.refresh(&member(won, "refresh_token")).await.0 == 400
@@ -275,7 +344,12 @@ fn s04_in_every_order_one_of_two_redeems_a_code_and_loses_it_to_the_replay() {
 fn s05_in_every_order_two_who_refresh_at_once_get_one_successor() {
     holds_in_every_order(&async |world, turns| {
         let token = world.refresh_token().await;
-        let told = both(world, turns, world.refresh(&token), world.refresh(&token));
+        let told = both(
+            world,
+            (tokens, turns),
+            world.refresh(&token),
+            world.refresh(&token),
+        );
         let [one, other] = told.each_ref().map(|told| member(told, "refresh_token"));
         !one.is_empty() && one == other && world.refresh(&one).await.0 == 200
     });
@@ -285,9 +359,34 @@ fn s05_in_every_order_two_who_refresh_at_once_get_one_successor() {
 fn s06_in_every_order_a_revocation_stands_whatever_a_refresh_does() {
     holds_in_every_order(&async |world, turns| {
         let token = world.refresh_token().await;
-        let [told, revoked] = both(world, turns, world.refresh(&token), world.revoke(&token));
+        let [told, revoked] = both(
+            world,
+            (tokens, turns),
+            world.refresh(&token),
+            world.revoke(&token),
+        );
         let old = world.refresh(&token).await.0;
         let new = world.refresh(&member(&told, "refresh_token")).await.0;
         (revoked.0, old, new) == (200, 400, 400)
+    });
+}
+
+#[test]
+fn s06_in_every_order_a_removal_ends_what_comes_of_a_code() {
+    holds_in_every_order(&async |world, turns| {
+        let code = world.code().await;
+        let redeem = and_refresh(world, world.redeem(&code));
+        let [told, _] = both(world, (removals, turns), redeem, world.remove());
+        world.begins_anew(&told).await
+    });
+}
+
+#[test]
+fn s06_in_every_order_a_removal_ends_what_comes_of_an_approved_device() {
+    holds_in_every_order(&async |world, turns| {
+        let device_code = world.device().await;
+        let poll = and_refresh(world, world.poll(&device_code));
+        let [told, _] = both(world, (removals, turns), poll, world.remove());
+        world.begins_anew(&told).await
     });
 }

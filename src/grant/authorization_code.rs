@@ -103,6 +103,7 @@ mod tests {
                 client_epoch: 0,
                 authentication: crate::types::Authentication::default(),
                 subject_epoch: 0,
+                removal: 0,
             },
             expires_at: Timestamp::from_secs(NOW.as_secs() + 1),
             state: CodeState::Live,

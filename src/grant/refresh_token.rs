@@ -245,6 +245,7 @@ mod tests {
             client_epoch: 0,
             authentication: crate::types::Authentication::default(),
             subject_epoch: 0,
+            removal: 0,
         };
         let grant = Grant {
             id: "g".into(),

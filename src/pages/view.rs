@@ -154,7 +154,7 @@ pub struct App {
     pub scopes: Vec<ScopeInWords>,
     /// Since when.
     pub since: Timestamp,
-    /// When it last got new tokens. Between that and now it may have used them.
+    /// When it last got new tokens, with its first ones or by a refresh. A use of them is not noted: that may have been at any time since.
     pub renewed: Timestamp,
     /// Until when, however often it renews them.
     pub ends: Timestamp,

@@ -16,7 +16,7 @@ use super::{Answer, AuthorizationServer, Event, Inner, PendingRequest, sign_in};
 use crate::pages::Message;
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
-use crate::types::record::{Approved, Code, CodeState, Device, DeviceState, Flow};
+use crate::types::record::{Approved, Code, CodeState, Device, DeviceState, Flow, SubjectEpoch};
 use crate::types::{Body, Digest, Secret};
 
 /// On whose word a request is settled.
@@ -193,15 +193,21 @@ pub(crate) async fn approve(
     approval: Approval,
     by_page: bool,
 ) -> Answer {
+    let subject = &approval.signed_in.subject;
+    match server.records.revoked_by(subject, server.now()).await {
+        Ok(revoked) => approve_after(server, waiting, approval, (&revoked, by_page)).await,
+        Err(error) => waiting.refuse(server, &OAuthError::unavailable(error)),
+    }
+}
+
+/// The same, said after these revocations and before any other.
+pub(crate) async fn approve_after(
+    server: &Inner,
+    waiting: Waiting,
+    approval: Approval,
+    (revoked, by_page): (&SubjectEpoch, bool),
+) -> Answer {
     let (asked, signed_in) = (&waiting.read.record, approval.signed_in);
-    let epoch = server
-        .records
-        .subject_epoch(&signed_in.subject, server.now())
-        .await;
-    let subject_epoch = match epoch {
-        Ok(epoch) => epoch,
-        Err(error) => return waiting.refuse(server, &OAuthError::unavailable(error)),
-    };
     match is_client(server, &signed_in.subject).await {
         Ok(false) => {}
         Ok(true) => {
@@ -224,7 +230,8 @@ pub(crate) async fn approve(
         subject: signed_in.subject,
         resources: asked.resources.clone(),
         client_epoch: waiting.client.epoch,
-        subject_epoch,
+        subject_epoch: revoked.epoch,
+        removal: revoked.removal(&waiting.client.client_id),
         authentication: signed_in.authentication,
     };
     match asked.flow.clone() {

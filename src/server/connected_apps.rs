@@ -1,7 +1,7 @@
 //! Which applications may use an account: its owner sees them, and takes the access of one.
 //!
 //! A GET shows them, a POST takes the access of one from it. Without a session of ours the form carries a value that only the server can
-//! make: for this person, this application, and an hour.
+//! make: for this person, this application, and an hour. So does the address at which the removal is told, for this person and a minute.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,6 +37,13 @@ const MOST: usize = 10_000;
 
 /// How long a form may be open.
 const OPEN: Duration = Duration::from_secs(3600);
+
+/// For how long who has removed something may be told so.
+const TOLD: Duration = Duration::from_secs(60);
+
+/// What a value is for: none is taken for another.
+const FORM: &str = "tower-oauth: connected apps";
+const NOTICE: &str = "tower-oauth: access removed";
 
 /// Somebody has signed in to see the page.
 pub(crate) fn come_back(server: &Inner) -> Response<Bytes> {
@@ -91,7 +98,7 @@ async fn list(server: &Inner, request: &Request<Bytes>) -> Result<Response<Bytes
     let query = Form::from_query(request.uri())?;
     let number = query.one("page")?.and_then(|text| text.parse().ok());
     let number: usize = number.unwrap_or(1);
-    let removed = query.one("removed")?.is_some();
+    let removed = query.one("removed")?;
     let Some(signed_in) = signed_in(server, request).await else {
         return sign_in(server, request);
     };
@@ -103,11 +110,17 @@ async fn list(server: &Inner, request: &Request<Bytes>) -> Result<Response<Bytes
     let at = |number: usize| format!("{path}?page={number}");
     let more = connected.len() > number * ON_A_PAGE;
     let (key, now) = (server.server_key().await?, server.now());
+    // A link that somebody else has made says nothing.
+    let removed =
+        removed.is_some_and(|value| is_ours(&key, (NOTICE, &[subject.as_str()]), value, now));
     let shown = connected.iter().skip((number - 1) * ON_A_PAGE);
     let app = |connected: &Connected| {
         let client_id = &connected.client.client_id;
-        let ends = now.saturating_add(OPEN);
-        connected.app(server, csrf(&key, subject, client_id, ends))
+        let whose = [subject.as_str(), client_id.as_str()];
+        connected.app(
+            server,
+            value(&key, (FORM, &whose), now.saturating_add(OPEN)),
+        )
     };
     let page = ConnectedApps {
         action: path.to_owned(),
@@ -133,12 +146,12 @@ async fn remove(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byt
         return sign_in(server, request);
     };
     let client_id: Option<ClientId> = client_id.parse().ok();
-    let key = server.server_key().await?;
-    let is_ours = |client_id: &ClientId| {
-        is_csrf(&key, (&subject, client_id), posted, server.now())
-            && is_same_origin(server, request.headers())
+    let (key, now) = (server.server_key().await?, server.now());
+    let is_of_our_page = |client_id: &ClientId| {
+        let whose = [subject.as_str(), client_id.as_str()];
+        is_ours(&key, (FORM, &whose), posted, now) && is_same_origin(server, request.headers())
     };
-    let Some(client_id) = client_id.filter(is_ours) else {
+    let Some(client_id) = client_id.filter(is_of_our_page) else {
         return if wants_json(request) {
             let text = "csrf is wrong or too old, or the origin is another";
             Err(OAuthError::invalid_request(text).forbidden())
@@ -153,7 +166,12 @@ async fn remove(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byt
         json(StatusCode::OK, &serde_json::json!({ "removed": removed }))
     } else {
         let path = server.path(Endpoint::ConnectedApps);
-        see_other(&format!("{path}?removed=1"))
+        let told = value(
+            &key,
+            (NOTICE, &[subject.as_str()]),
+            now.saturating_add(TOLD),
+        );
+        see_other(&format!("{path}?removed={told}"))
     })
 }
 
@@ -256,35 +274,32 @@ impl Connected {
     }
 }
 
-/// What the form must carry: the second in which it ends, and a value made of that, of the person and of the application, under the
+/// What only the server can make: the second in which it ends, and a digest of that, of what it is for and of whose it is, under the
 /// server's key.
-fn csrf(key: &Digest, subject: &Subject, client_id: &ClientId, ends: Timestamp) -> String {
-    let value = String::from(csrf_digest(key, (subject, client_id), ends));
-    format!("{}.{value}", ends.as_secs())
+fn value(key: &Digest, what: (&str, &[&str]), ends: Timestamp) -> String {
+    let digest = String::from(value_digest(key, what, ends));
+    format!("{}.{digest}", ends.as_secs())
 }
 
-fn is_csrf(key: &Digest, whose: (&Subject, &ClientId), posted: &str, now: Timestamp) -> bool {
-    let Some((ends, value)) = posted.split_once('.') else {
+fn is_ours(key: &Digest, what: (&str, &[&str]), sent: &str, now: Timestamp) -> bool {
+    let Some((ends, digest)) = sent.split_once('.') else {
         return false;
     };
-    let (Ok(ends), Ok(value)) = (ends.parse(), Digest::try_from(value.to_owned())) else {
+    let (Ok(ends), Ok(digest)) = (ends.parse(), Digest::try_from(digest.to_owned())) else {
         return false;
     };
     let ends = Timestamp::from_secs(ends);
-    ends > now && value == csrf_digest(key, whose, ends)
+    ends > now && digest == value_digest(key, what, ends)
 }
 
-fn csrf_digest(
-    key: &Digest,
-    (subject, client_id): (&Subject, &ClientId),
-    ends: Timestamp,
-) -> Digest {
-    // HMAC takes a key of any length, so this cannot fail; were it to, no form would be taken: its value is never shown.
+fn value_digest(key: &Digest, (purpose, whose): (&str, &[&str]), ends: Timestamp) -> Digest {
+    // HMAC takes a key of any length, so this cannot fail; were it to, no value would be taken: this one is never shown.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.as_bytes()) else {
         return Digest::of("csrf", key.as_bytes());
     };
-    mac.update(b"tower-oauth: connected apps\0");
-    for part in [subject.as_str(), client_id.as_str()] {
+    mac.update(purpose.as_bytes());
+    mac.update(b"\0");
+    for part in whose {
         // With its length, so that no two pairs are one text.
         mac.update(&part.len().to_be_bytes());
         mac.update(part.as_bytes());

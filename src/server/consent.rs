@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
-use super::approve::approve;
+use super::approve::approve_after;
 use super::authorization_response::{page_decided, see_other};
 use super::interaction::Approval;
 use super::signed_in::SignedIn;
@@ -12,14 +12,17 @@ use super::{Answer, Inner, sign_in};
 use crate::pages::{self, Consent, Link, LinkKind, Page, ScopeInWords, display_name};
 use crate::protocol::error::OAuthError;
 use crate::store::{Insert, StoreError, consent_digest};
-use crate::types::record::{self, Approved, InteractionState};
+use crate::types::record::{self, Approved, InteractionState, SubjectEpoch};
 use crate::types::{Client, Digest, RegisteredBy, Scope, ScopeToken, Secret, Subject, random};
 
 /// Shows the consent page, unless the same was agreed to before and that may count.
 pub(crate) async fn ask(server: &Inner, mut waiting: Waiting, signed_in: SignedIn) -> Answer {
-    match is_remembered(server, &waiting, &signed_in.subject).await {
-        Ok(true) => return approve(server, waiting, Approval::new(signed_in), false).await,
-        Ok(false) => {}
+    match remembered(server, &waiting, &signed_in.subject).await {
+        Ok(Some(revoked)) => {
+            let approval = Approval::new(signed_in);
+            return approve_after(server, waiting, approval, (&revoked, false)).await;
+        }
+        Ok(None) => {}
         Err(error) => return waiting.refuse(server, &error),
     }
     if sign_in::is_silent(&waiting) {
@@ -64,13 +67,15 @@ pub(crate) fn csrf(id: &Secret, nonce: &Digest) -> Digest {
     Digest::of("csrf", &[id.expose().as_bytes(), nonce.as_bytes()].concat())
 }
 
-async fn is_remembered(
+/// If the same was agreed to before and that counts: what the person had revoked by then. What they revoke from now on is not to be
+/// missed, so it is not asked for again.
+async fn remembered(
     server: &Inner,
     waiting: &Waiting,
     subject: &Subject,
-) -> Result<bool, OAuthError> {
+) -> Result<Option<SubjectEpoch>, OAuthError> {
     if !waiting.is_memorable() || sign_in::asks_anew(waiting) {
-        return Ok(false);
+        return Ok(None);
     }
     let (digest, now) = (
         consent_digest(subject, &waiting.client.client_id),
@@ -78,13 +83,17 @@ async fn is_remembered(
     );
     let consent = server.records.load::<record::Consent>(digest, now).await?;
     let Some(consent) = consent.map(|read| read.record) else {
-        return Ok(false);
+        return Ok(None);
     };
-    let epoch = server.records.subject_epoch(subject, now).await?;
+    let revoked = server.records.revoked_by(subject, now).await?;
     let asked = &waiting.read.record;
     let known = |resource| consent.resources.contains(resource);
-    let stands = consent.client_epoch == waiting.client.epoch && consent.subject_epoch == epoch;
-    Ok(stands && consent.scope.contains_all(&asked.scope) && asked.resources.iter().all(known))
+    let client = &waiting.client;
+    let stands = consent.client_epoch == client.epoch
+        && consent.subject_epoch == revoked.epoch
+        && consent.removal >= revoked.removal(&client.client_id);
+    let all = consent.scope.contains_all(&asked.scope) && asked.resources.iter().all(known);
+    Ok((stands && all).then_some(revoked))
 }
 
 /// Remembers a yes, with what was agreed to before. If that fails, the person is asked again next time, and nothing else.
@@ -104,10 +113,12 @@ async fn try_keep_consent(
         server.now(),
     );
     let Approved {
+        subject,
         scope,
         resources,
         client_epoch,
         subject_epoch,
+        removal,
         ..
     } = approved;
     let new = record::Consent {
@@ -116,13 +127,12 @@ async fn try_keep_consent(
         given_at: now,
         client_epoch,
         subject_epoch,
+        removal,
     };
-    if server.records.create(digest, &new, now).await? != Insert::Exists {
-        return Ok(());
-    }
     let merge = |kept: &mut record::Consent| {
         let mut merged = new.clone();
-        if (kept.client_epoch, kept.subject_epoch) == (client_epoch, subject_epoch) {
+        let epochs = (kept.client_epoch, kept.subject_epoch);
+        if epochs == (client_epoch, subject_epoch) && kept.removal >= removal {
             merged.scope = merged.scope.union(&kept.scope);
             let before = kept
                 .resources
@@ -133,7 +143,16 @@ async fn try_keep_consent(
         *kept = merged;
         true
     };
-    server.records.change(digest, now, merge).await.map(drop)
+    let records = &server.records;
+    if records.create(digest, &new, now).await? == Insert::Exists {
+        records.change(digest, now, merge).await?;
+    }
+    // Kept, *then* looked: who takes the access away counts that first, and forgets what was agreed to later.
+    let revoked = records.revoked_by(&subject, now).await?;
+    if revoked.removal(&client.client_id) > removal {
+        records.remove::<record::Consent>(digest).await?;
+    }
+    Ok(())
 }
 
 fn consent_page(

@@ -1,5 +1,7 @@
 //! The host's hand on what owners have granted.
 
+use std::time::Duration;
+
 use super::token::revoke_grant;
 use super::{Event, Inner, RevokedBy};
 use crate::store::{
@@ -7,6 +9,9 @@ use crate::store::{
 };
 use crate::types::record::{Consent, Grant, SubjectEpoch};
 use crate::types::{Client, ClientId, ResourceUri, Scope, Subject, Timestamp};
+
+/// For how much longer than any code or device a removal is remembered: nodes may be set differently, and their clocks too.
+const LONGER: Duration = Duration::from_secs(24 * 3600);
 
 /// What owners have granted: from [`AuthorizationServer::grants`](super::AuthorizationServer::grants).
 ///
@@ -65,7 +70,7 @@ impl Grants<'_> {
     }
 
     /// Revokes one grant of a subject by its [`Granted::id`], with all tokens under it, and forgets the consent; says whether there
-    /// was such a grant.
+    /// was such a grant. What else its client has, or is about to get, stays: [`revoke_client`](Self::revoke_client) ends that too.
     ///
     /// # Errors
     /// [`StoreError`] if the store failed.
@@ -88,8 +93,9 @@ impl Grants<'_> {
         Ok(false)
     }
 
-    /// Revokes all that a subject has granted to a client, with all tokens under it, and forgets the consent; says whether anything was
-    /// alive.
+    /// Revokes all that a subject has granted to a client, with all tokens under it, and forgets the consent; says whether a grant was
+    /// alive. What they have approved and the client has not fetched yet (a code on its way, a device that has not asked since) will be
+    /// `invalid_grant`. What they approve from now on lives.
     ///
     /// # Errors
     /// [`StoreError`] if the store failed.
@@ -108,7 +114,15 @@ impl Grants<'_> {
         by: RevokedBy,
     ) -> Result<bool, StoreError> {
         let (now, records) = (self.0.now(), &self.0.records);
-        // The consent first, as above.
+        let lifetimes = &self.0.config.lifetimes;
+        let longest = lifetimes.authorization_code.max(lifetimes.device_code);
+        let kept_until = now.saturating_add(longest).saturating_add(LONGER);
+        // Counted first: who keeps a grant that was approved before looks at the count afterwards, so either they see this, or the
+        // grant is listed below. The consent before the grants, as above.
+        self.count(subject, |revoked| {
+            revoked.remove(client_id, now, kept_until)
+        })
+        .await?;
         records
             .remove::<Consent>(consent_digest(subject, client_id))
             .await?;
@@ -131,28 +145,37 @@ impl Grants<'_> {
     /// # Errors
     /// [`StoreError`] if the store failed.
     pub async fn revoke_all_of_subject(&self, subject: &Subject) -> Result<(), StoreError> {
+        self.count(subject, |revoked| revoked.epoch += 1).await?;
+        let key = Key::new(Kind::SubjectEpoch, subject_digest(subject));
+        self.0.flags.raise(key);
+        self.0.tell(&Event::SubjectRevoked { subject });
+        Ok(())
+    }
+
+    /// Changes what is counted of a subject.
+    async fn count(
+        &self,
+        subject: &Subject,
+        change: impl Fn(&mut SubjectEpoch),
+    ) -> Result<(), StoreError> {
         let (digest, now) = (subject_digest(subject), self.0.now());
+        let records = &self.0.records;
         loop {
-            let done = match self.0.records.load::<SubjectEpoch>(digest, now).await? {
+            let done = match records.load::<SubjectEpoch>(digest, now).await? {
                 None => {
-                    self.0
-                        .records
-                        .create(digest, &SubjectEpoch { epoch: 1 }, now)
-                        .await?
-                        != Insert::Exists
+                    let mut first = SubjectEpoch::default();
+                    change(&mut first);
+                    records.create(digest, &first, now).await? != Insert::Exists
                 }
                 Some(mut read) => {
-                    read.record.epoch += 1;
-                    self.0.records.update(digest, read).await? != Replace::Changed
+                    change(&mut read.record);
+                    records.update(digest, read).await? != Replace::Changed
                 }
             };
             if done {
-                break;
+                return Ok(());
             }
         }
-        self.0.flags.raise(Key::new(Kind::SubjectEpoch, digest));
-        self.0.tell(&Event::SubjectRevoked { subject });
-        Ok(())
     }
 
     /// Kills everything that was ever issued to a client; says whether there is such a client. The same as

@@ -207,8 +207,8 @@ pub(crate) async fn is_client(server: &Inner, subject: &Subject) -> Result<bool,
     Ok(client.is_some())
 }
 
-/// Keeps a new grant, *then* looks whether everything of its owner was revoked meanwhile, or a client was given the owner's name: a
-/// revoker, and who creates a client, write first and look later, so one of the two sees the other.
+/// Keeps a new grant, *then* looks whether everything of its owner was revoked meanwhile, or all access was taken from its client, or a
+/// client was given the owner's name: whoever does so writes first and looks later, so one of the two sees the other.
 pub(crate) async fn keep_grant(
     server: &Inner,
     grant: &NewGrant,
@@ -220,21 +220,24 @@ pub(crate) async fn keep_grant(
     records.create(grant.digest, &grant.record, now).await?;
     let approved = &grant.record.approved;
     // Both are asked at once: neither waits for the other's answer.
-    let (epoch, is_client) = tokio::join!(
-        records.subject_epoch(&approved.subject, now),
+    let (revoked, is_client) = tokio::join!(
+        records.revoked_by(&approved.subject, now),
         is_client(server, &approved.subject)
     );
-    if epoch? != approved.subject_epoch {
+    let revoked = revoked?;
+    if revoked.epoch != approved.subject_epoch {
         return Err(OAuthError::invalid_grant("The grant was revoked"));
     }
-    if is_client? {
-        let revoke = |grant: &mut Grant| !std::mem::replace(&mut grant.revoked, true);
-        records.change(grant.digest, now, revoke).await?;
-        return Err(OAuthError::invalid_grant(
-            "The person has the name of a client",
-        ));
-    }
-    Ok(())
+    let text = if revoked.removal(&grant.record.client_id) > approved.removal {
+        "The grant was revoked"
+    } else if is_client? {
+        "The person has the name of a client"
+    } else {
+        return Ok(());
+    };
+    let revoke = |grant: &mut Grant| !std::mem::replace(&mut grant.revoked, true);
+    records.change(grant.digest, now, revoke).await?;
+    Err(OAuthError::invalid_grant(text))
 }
 
 /// Makes an access token that says what the record does. An opaque one is kept; a JWT carries the record itself.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, VARY};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use pin_project_lite::pin_project;
@@ -167,6 +167,11 @@ where
             (Answer::Respond(mut response), _) => {
                 let pages = &server.0.config.pages;
                 pages.finish(request.headers(), &mut response);
+                if route.is_for_people() {
+                    // Programs of the host's are answered in JSON there (RFC 9110 §12.5.5).
+                    let accept = HeaderValue::from_static("accept");
+                    response.headers_mut().append(VARY, accept);
+                }
                 response
             }
             (Answer::Forward(pending), Some(body)) => {

@@ -99,7 +99,7 @@ pub enum Kind {
     Consent,
     /// An authorization request that waits for its owner.
     Interaction,
-    /// How often everything of a subject was revoked at once.
+    /// How often everything of a subject was revoked at once, and all that they had given to one client.
     SubjectEpoch,
     /// The server's own key, under which user codes are kept.
     ServerKey,

@@ -169,10 +169,19 @@ impl Records {
         subject: &Subject,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
+        Ok(self.revoked_by(subject, now).await?.epoch)
+    }
+
+    /// The same, and from which clients they have taken all access of late.
+    pub(crate) async fn revoked_by(
+        &self,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Result<SubjectEpoch, StoreError> {
         let read = self
             .load::<SubjectEpoch>(subject_digest(subject), now)
             .await?;
-        Ok(read.map_or(0, |read| read.record.epoch))
+        Ok(read.map(|read| read.record).unwrap_or_default())
     }
 }
 

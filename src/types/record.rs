@@ -24,6 +24,10 @@ pub(crate) struct Approved {
     /// What the client's and the subject's epochs were: when either moves on, this approval is dead, and all that came of it.
     pub(crate) client_epoch: u64,
     pub(crate) subject_epoch: u64,
+    /// What [`SubjectEpoch::removal`] was: when it moves on, this approval never becomes a grant. Those that it has become are revoked one
+    /// by one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) removal: u64,
     /// How they had signed in.
     #[serde(default, skip_serializing_if = "Authentication::is_unknown")]
     pub(crate) authentication: Authentication,
@@ -161,6 +165,8 @@ pub(crate) struct Consent {
     /// As in [`Approved`]: what is revoked as a whole is not remembered either.
     pub(crate) client_epoch: u64,
     pub(crate) subject_epoch: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) removal: u64,
 }
 
 /// A request that waits for its owner. Whatever the browser says later, only this counts.
@@ -235,10 +241,67 @@ pub(crate) enum InteractionState {
     Decided,
 }
 
-/// How often everything of a subject was revoked at once. It counts instead of naming a moment: clocks of several nodes differ.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// How often everything of a subject was revoked at once, and from which clients they have taken all access of late. It counts instead of
+/// naming a moment: clocks of several nodes differ.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct SubjectEpoch {
     pub(crate) epoch: u64,
+    /// How often access was taken from a client, whichever: the number of the last time.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    removals: u64,
+    /// The last removals, one for each client.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    removed: Vec<Removed>,
+    /// Up to this number it was any client's.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    removed_all: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Removed {
+    client_id: ClientId,
+    number: u64,
+    /// When nothing is left that was approved before it and is no grant yet.
+    kept_until: Timestamp,
+}
+
+/// So many removals are told apart by their client: the record is read with each check of a token, and stays small.
+const REMOVALS: usize = 100;
+
+impl SubjectEpoch {
+    /// The number of the last removal of a client's access; 0 if none is remembered.
+    pub(crate) fn removal(&self, client_id: &ClientId) -> u64 {
+        let mut removed = self.removed.iter();
+        let last = removed.find(|removed| removed.client_id == *client_id);
+        last.map_or(0, |removed| removed.number)
+            .max(self.removed_all)
+    }
+
+    /// Counts that all access was taken from a client.
+    pub(crate) fn remove(&mut self, client_id: &ClientId, now: Timestamp, kept_until: Timestamp) {
+        self.removals += 1;
+        let stays = |removed: &Removed| removed.client_id != *client_id && removed.kept_until > now;
+        self.removed.retain(stays);
+        if self.removed.len() >= REMOVALS {
+            // What other clients wait for ends as well: they have to ask again, and nothing lives that should not.
+            self.removed.clear();
+            self.removed_all = self.removals;
+            return;
+        }
+        self.removed.push(Removed {
+            client_id: client_id.clone(),
+            number: self.removals,
+            kept_until,
+        });
+    }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How a [`Client`] is kept. The type that hosts see has no form of its own, so that no digest of a secret gets into their JSON.
@@ -352,7 +415,54 @@ pub(crate) struct RevokedJwt {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Code, Interaction};
+    use super::{Code, Interaction, REMOVALS, SubjectEpoch};
+    use crate::types::{ClientId, Timestamp};
+
+    fn client(name: &str) -> ClientId {
+        name.parse().unwrap()
+    }
+
+    const NOW: Timestamp = Timestamp::from_secs(1_795_348_800);
+
+    fn later(seconds: u64) -> Timestamp {
+        Timestamp::from_secs(NOW.as_secs() + seconds)
+    }
+
+    #[test]
+    fn a_removal_is_counted_for_its_client_alone_and_each_has_a_number_of_its_own() {
+        let (one, other) = (client("one"), client("other"));
+        let mut of_alice = SubjectEpoch::default();
+        assert_eq!(of_alice.removal(&one), 0);
+        of_alice.remove(&one, NOW, later(10));
+        of_alice.remove(&other, NOW, later(10));
+        assert_eq!((of_alice.removal(&one), of_alice.removal(&other)), (1, 2));
+        of_alice.remove(&one, NOW, later(10));
+        assert_eq!((of_alice.removal(&one), of_alice.removal(&other)), (3, 2));
+        // What is forgotten leaves no number to be used again.
+        of_alice.remove(&other, later(10), later(20));
+        assert_eq!((of_alice.removal(&one), of_alice.removal(&other)), (0, 4));
+        assert_eq!(of_alice.removed.len(), 1);
+    }
+
+    #[test]
+    fn removals_without_end_keep_their_record_small_and_end_all_that_should_end() {
+        let mut of_alice = SubjectEpoch::default();
+        let name = |number: usize| client(&format!("client-{number}"));
+        for number in 0..10 * REMOVALS {
+            let before = of_alice.removal(&name(number));
+            of_alice.remove(&name(number), NOW, later(10));
+            assert!(of_alice.removal(&name(number)) > before);
+            assert!(of_alice.removed.len() <= REMOVALS);
+        }
+        assert!((0..10 * REMOVALS).all(|number| of_alice.removal(&name(number)) > 0));
+    }
+
+    #[test]
+    fn who_has_removed_nothing_has_the_record_that_earlier_versions_write() {
+        let read: SubjectEpoch = serde_json::from_value(json!({"epoch": 3})).unwrap();
+        assert_eq!(read.removal(&client("one")), 0);
+        assert_eq!(serde_json::to_value(&read).unwrap(), json!({"epoch": 3}));
+    }
 
     #[test]
     fn what_was_written_before_requests_said_how_to_sign_in_is_still_read() {

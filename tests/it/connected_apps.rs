@@ -64,7 +64,6 @@ async fn a_person_sees_who_has_access_and_takes_it_back() {
     assert!(bob.text().contains("No application has access"));
 
     let removed = server.submit(PATH, "alice", &form(&page)).await;
-    assert_eq!(removed.location(), "/connected-apps?removed=1");
     let after = server.get(&removed.location(), Some("alice")).await;
     assert!(after.text().contains("The access was removed."));
     assert!(after.text().contains("No application has access"));
@@ -72,6 +71,75 @@ async fn a_person_sees_who_has_access_and_takes_it_back() {
     // Once more is harmless, and says the same.
     let again = server.submit(PATH, "alice", &form(&page)).await;
     assert_eq!(again.location(), removed.location());
+}
+
+#[tokio::test]
+async fn only_who_has_just_removed_something_is_told_so() {
+    const NOTICE: &str = "The access was removed.";
+    let server = server().await;
+    server.tokens("").await.pair();
+    let page = server.get(PATH, Some("alice")).await;
+    let csrf = page.hidden("csrf");
+    let removed = server.submit(PATH, "alice", &form(&page)).await.location();
+    let (path, told) = removed.split_once("?removed=").unwrap();
+    assert_eq!(path, PATH);
+    let says = async |target: String, user| {
+        let page = server.get(&target, Some(user)).await;
+        assert_eq!(page.status, 200, "{page:?}");
+        page.text().contains(NOTICE)
+    };
+    assert!(says(removed.clone(), "alice").await);
+    assert!(!says(removed.clone(), "bob").await, "another person's link");
+    let (ends, digest) = told.split_once('.').unwrap();
+    let later = ends.parse::<u64>().unwrap() + 1;
+    for made_up in ["1", "", "true", &csrf, digest, &format!("{later}.{digest}")] {
+        let target = format!("{PATH}?removed={made_up}");
+        assert!(!says(target, "alice").await, "{made_up}");
+    }
+    // Nor is what tells it a value for the form.
+    server.tokens("").await.pair();
+    let forged = format!("client_id=app&csrf={told}");
+    server.submit(PATH, "alice", &forged).await.page(403);
+    server.advance(59);
+    assert!(says(removed.clone(), "alice").await);
+    server.advance(1);
+    assert!(!says(removed, "alice").await);
+}
+
+#[tokio::test]
+async fn rfc9110_12_5_5_what_is_html_or_json_by_accept_says_so_beside_what_else_it_varies_by() {
+    let server = server().await;
+    let vary = |answer: &Answer| {
+        let values = answer.headers.get_all("vary").iter();
+        let values: Vec<_> = values.map(|value| value.to_str().unwrap()).collect();
+        values.join(", ")
+    };
+    server.tokens("").await.pair();
+    let page = server.get(PATH, Some("alice")).await;
+    assert_eq!(vary(&page), "accept-language, accept");
+    assert_eq!(vary(&json(&server, Some("alice"), PATH).await), "accept");
+    assert_eq!(vary(&json(&server, None, PATH).await), "accept");
+    let forged = server.submit(PATH, "alice", "client_id=app").await;
+    assert_eq!(vary(&forged), "accept-language, accept");
+    let removed = server.submit(PATH, "alice", &form(&page)).await;
+    assert_eq!(vary(&removed), "accept");
+    // A request that waits, at the authorization endpoint.
+    let consent = server.authorize("").await;
+    assert_eq!(vary(&consent), "accept-language, accept");
+    let id = consent.hidden("interaction");
+    let pending = format!("/auth/authorize?interaction={id}");
+    let shown = server.get(&pending, Some("alice")).await;
+    assert_eq!(vary(&shown), "accept-language, accept");
+    let view = json(&server, Some("alice"), &pending).await;
+    assert_eq!(view.header("content-type"), "application/json");
+    assert_eq!(vary(&view), "accept");
+    // What answers in one form alone does not.
+    let metadata = "/.well-known/oauth-authorization-server";
+    let metadata = server.get(metadata, None).await;
+    assert_eq!(
+        (metadata.status.as_u16(), vary(&metadata).as_str()),
+        (200, "")
+    );
 }
 
 #[tokio::test]

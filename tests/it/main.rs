@@ -96,6 +96,7 @@ mod refused_request;
 mod register;
 mod registered_client;
 mod registration_policy;
+mod removal;
 mod required;
 mod revoke;
 mod round_trips;

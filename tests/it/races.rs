@@ -365,7 +365,16 @@ enum Revoker {
     Subject,
     /// The host, everything of the client.
     AllOfClient,
+    /// The host, as the owner does: the access of this client.
+    Access,
 }
+
+const REVOKERS: [Revoker; 4] = [
+    Revoker::Client,
+    Revoker::Subject,
+    Revoker::AllOfClient,
+    Revoker::Access,
+];
 
 impl Revoker {
     async fn revokes(self, server: &Harness, refresh: &str) {
@@ -379,6 +388,9 @@ impl Revoker {
             }
             Self::Subject => grants.revoke_all_of_subject(&alice).await.unwrap(),
             Self::AllOfClient => assert!(grants.revoke_all_of_client(&app).await.unwrap()),
+            Self::Access => {
+                grants.revoke_client(&alice, &app).await.unwrap();
+            }
         }
     }
 }
@@ -393,7 +405,7 @@ async fn s06_a_revocation_during_a_refresh_is_not_undone_by_it() {
         (Verb::Insert, Kind::AccessToken, When::Before),
         (Verb::Insert, Kind::AccessToken, When::After),
     ] {
-        for revoker in [Revoker::Client, Revoker::Subject, Revoker::AllOfClient] {
+        for revoker in REVOKERS {
             let (store, server) = start().await;
             let tokens = server.tokens("").await;
             let old = tokens.member("refresh_token");
@@ -427,11 +439,13 @@ async fn s06_a_revocation_while_a_code_is_redeemed_is_not_undone_by_it() {
         (Verb::Get, Kind::Client, When::After),
         (Verb::Get, Kind::Code, When::After),
         (Verb::Replace, Kind::Code, When::After),
+        (Verb::Insert, Kind::Grant, When::Before),
         (Verb::Insert, Kind::Grant, When::After),
+        (Verb::Get, Kind::SubjectEpoch, When::After),
         (Verb::Insert, Kind::AccessToken, When::Before),
         (Verb::Insert, Kind::AccessToken, When::After),
     ] {
-        for revoker in [Revoker::Subject, Revoker::AllOfClient] {
+        for revoker in [Revoker::Subject, Revoker::AllOfClient, Revoker::Access] {
             let (store, server) = start().await;
             let code = server.code_for("app", "").await;
             server.forget("app").await;
@@ -451,6 +465,101 @@ async fn s06_a_revocation_while_a_code_is_redeemed_is_not_undone_by_it() {
             }
             assert_eq!(grants(&server).await, 0);
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s06_access_that_is_removed_while_a_device_polls_does_not_come_of_the_poll() {
+    for (verb, kind, when) in [
+        (Verb::Get, Kind::Device, When::After),
+        (Verb::Replace, Kind::Device, When::Before),
+        (Verb::Replace, Kind::Device, When::After),
+        (Verb::Insert, Kind::Grant, When::Before),
+        (Verb::Insert, Kind::Grant, When::After),
+        (Verb::Get, Kind::SubjectEpoch, When::After),
+        (Verb::Insert, Kind::AccessToken, When::Before),
+        (Verb::Insert, Kind::AccessToken, When::After),
+    ] {
+        let (store, server) = start().await;
+        let (device_code, user_code) = server.device().await;
+        let page = server.enter(&user_code, "alice").await;
+        assert_eq!(server.decide(&page, "alice", "allow").await.status, 200);
+        let pause = Pause::at(&store, verb, kind, when);
+        let poll = pause
+            .meets(&server, async move |server| server.poll(&device_code).await)
+            .await;
+        let (alice, tv) = (Subject::new("alice").unwrap(), "tv".parse().unwrap());
+        let grants_of = server.oauth.grants();
+        grants_of.revoke_client(&alice, &tv).await.unwrap();
+        let answer = pause.go_on(poll).await;
+        if answer.status == 200 {
+            let (access, refresh) = answer.pair();
+            let form = format!("grant_type=refresh_token&client_id=tv&refresh_token={refresh}");
+            let refreshed = server.post("/auth/token", &form).await;
+            refreshed.error(400, "invalid_grant");
+            assert!(!server.is_active(&access).await, "{verb:?} {kind:?}");
+        } else {
+            answer.error(400, "invalid_grant");
+        }
+        assert_eq!(grants(&server).await, 0, "{verb:?} {kind:?} {when:?}");
+    }
+}
+
+/// Whatever came of a request during which alice took the access of `app` away: no tokens, and she is asked from now on.
+async fn is_asked_anew(server: &Harness, answer: &Answer) {
+    if answer.status != 200 {
+        let code = answer.parameter("code").unwrap();
+        server.redeem(&code).await.error(400, "invalid_grant");
+    }
+    assert_eq!(server.authorize("").await.status, 200);
+    assert_eq!(grants(server).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s06_access_that_is_removed_while_a_yes_is_remembered_does_not_come_of_it() {
+    for (verb, kind, when) in [
+        (Verb::Get, Kind::Consent, When::Before),
+        (Verb::Get, Kind::Consent, When::After),
+        (Verb::Get, Kind::SubjectEpoch, When::After),
+        (Verb::Replace, Kind::Interaction, When::After),
+        (Verb::Insert, Kind::Code, When::After),
+    ] {
+        let (store, server) = start().await;
+        server.code_for("app", "").await;
+        assert_eq!(server.authorize("").await.status, 303, "it is remembered");
+        let pause = Pause::at(&store, verb, kind, when);
+        let authorize = pause
+            .meets(&server, async |server| server.authorize("").await)
+            .await;
+        Revoker::Access.revokes(&server, "").await;
+        is_asked_anew(&server, &pause.go_on(authorize).await).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s06_access_that_is_removed_while_its_owner_says_yes_is_not_remembered() {
+    for (verb, kind, when) in [
+        (Verb::Get, Kind::SubjectEpoch, When::After),
+        (Verb::Insert, Kind::Code, When::Before),
+        (Verb::Insert, Kind::Consent, When::Before),
+        (Verb::Insert, Kind::Consent, When::After),
+    ] {
+        let (store, server) = start().await;
+        let page = server.authorize("").await;
+        let pause = Pause::at(&store, verb, kind, when);
+        let decide = pause
+            .meets(&server, async move |server| {
+                server.decide(&page, "alice", "allow").await
+            })
+            .await;
+        Revoker::Access.revokes(&server, "").await;
+        is_asked_anew(&server, &pause.go_on(decide).await).await;
+        // Nor when that removal is forgotten, as it is with a later one.
+        server.advance(3 * 24 * 3600);
+        let (alice, web) = (Subject::new("alice").unwrap(), "web".parse().unwrap());
+        let grants_of = server.oauth.grants();
+        grants_of.revoke_client(&alice, &web).await.unwrap();
+        assert_eq!(server.authorize("").await.status, 200, "{verb:?} {kind:?}");
     }
 }
 
@@ -483,7 +592,7 @@ async fn s06_a_revocation_while_a_token_is_checked_is_not_undone_by_the_cache() 
         Kind::Grant,
         Kind::SubjectEpoch,
     ] {
-        for revoker in [Revoker::Client, Revoker::Subject, Revoker::AllOfClient] {
+        for revoker in REVOKERS {
             let (store, server) = start().await;
             let tokens = server.tokens("").await;
             let access = tokens.member("access_token");
