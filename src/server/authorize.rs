@@ -186,6 +186,7 @@ async fn wait(server: &Inner, proven: &Proven, asked: AskedFor) -> Result<Waitin
         authentication: asked.authentication,
         expires_at,
         state: InteractionState::Waiting,
+        answered: None,
     };
     Waiting::keep(server, proven.client.clone(), |_| record).await
 }
