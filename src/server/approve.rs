@@ -1,7 +1,7 @@
 //! From a waiting request to its end: what the host decides, and what the owner answers.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 
 use super::authorization_code::approve_code;
 use super::authorization_response::{DENIED, page, page_decided, page_error, page_gone, see_other};
@@ -62,7 +62,29 @@ impl AuthorizationServer {
     /// the browser is to be sent. A request that is unknown, expired or decided already gets a page that says so. The same yes of the same
     /// person, or the same no, may be said again, as by a handler that runs twice for a double click: the client gets its answer
     /// again, with a code that takes the place of the one before, unless that was used or has expired.
+    /// A page is in the language of the browser that has brought the request; of a request that is not known, in the first.
+    ///
+    /// Where the browser goes on stands in `Location`. A handler whose caller is a program says it in a way of its own: `fetch` cannot
+    /// follow to the client's origin. An answer without `Location` is a page for a person: 200 says that a device is connected or denied,
+    /// 400 that the request was answered or is gone, 503 to try again. (A page of the host's that [asks in
+    /// JSON](super::AuthorizationServerBuilder::consent_page) needs no handler for it.)
+    /// ```
+    /// # use tower_oauth::{Approval, AuthorizationServer, Decision, types::Subject};
+    /// async fn allow(oauth: &AuthorizationServer, id: &str, person: Subject) -> serde_json::Value {
+    ///     let answer = oauth.resume(id, Decision::Approve(Approval::new(person))).await;
+    ///     match answer.headers().get("location").map(|to| to.to_str()) {
+    ///         Some(Ok(to)) => serde_json::json!({ "redirect_to": to }),
+    ///         _ => serde_json::json!({ "status": answer.status().as_u16() }),
+    ///     }
+    /// }
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # let oauth = AuthorizationServer::builder("https://auth.example").login("/login", |_| None::<Subject>).build().unwrap();
+    /// # assert_eq!(allow(&oauth, "unknown", Subject::new("alice").unwrap()).await["status"], 400);
+    /// # });
+    /// ```
     pub async fn resume(&self, interaction: &str, decision: Decision) -> Response<Body> {
+        // Whoever resumes has no request of the browser's at hand. It says its language when the request comes.
+        let mut language = String::new();
         let answering = async {
             if interaction == connected_apps::LOGIN {
                 return connected_apps::come_back(&self.0).into();
@@ -70,7 +92,10 @@ impl AuthorizationServer {
             match Waiting::find(&self.0, Secret::new(interaction)).await {
                 Ok(None) => page_gone().into(),
                 // A handler has no inner service to forward to: the browser is sent to the page that does.
-                Ok(Some(waiting)) => settle(&self.0, waiting, decision, By::Owner).await,
+                Ok(Some(waiting)) => {
+                    language = waiting.read.record.language.clone().unwrap_or_default();
+                    settle(&self.0, waiting, decision, By::Owner).await
+                }
                 Err(error) => page_error(&error).into(),
             }
         };
@@ -80,8 +105,7 @@ impl AuthorizationServer {
             .await
         {
             Answer::Respond(mut response) => {
-                // Whoever resumes has no request of the browser's at hand: the page is in the first language.
-                self.0.config.pages.finish(&HeaderMap::new(), &mut response);
+                self.0.config.pages.finish_in(&language, &mut response);
                 response.map(Body::from)
             }
             Answer::Forward(pending) => see_other(&self.resume_path(pending.id())).map(Body::from),

@@ -60,12 +60,12 @@ async fn begin(server: &Inner, request: &Request<Bytes>, form: &Form<'_>) -> Ans
     };
     let mut told = None;
     let waiting = match check(server, form, &proven) {
-        Ok(asked) => wait(server, &proven, asked).await,
+        Ok(asked) => wait(server, request, &proven, asked).await,
         // The address of a client that registered itself is shown first, and nobody is sent there by itself.
         Err(error) if proven.client.registered_by == RegisteredBy::Itself => Err(error),
         Err(error) => {
             told = Some(error.refused());
-            wait(server, &proven, refused(&proven, &error)).await
+            wait(server, request, &proven, refused(&proven, &error)).await
         }
     };
     match waiting {
@@ -173,7 +173,12 @@ fn redirect_uri(client: &Client, named: Option<&str>) -> Result<RedirectUri, OAu
 }
 
 /// Puts the request into the store.
-async fn wait(server: &Inner, proven: &Proven, asked: AskedFor) -> Result<Waiting, OAuthError> {
+async fn wait(
+    server: &Inner,
+    request: &Request<Bytes>,
+    proven: &Proven,
+    asked: AskedFor,
+) -> Result<Waiting, OAuthError> {
     let expires_at = server
         .now()
         .saturating_add(server.config.lifetimes.interaction);
@@ -187,6 +192,7 @@ async fn wait(server: &Inner, proven: &Proven, asked: AskedFor) -> Result<Waitin
         expires_at,
         state: InteractionState::Waiting,
         answered: None,
+        language: server.config.pages.language(request.headers()),
     };
     Waiting::keep(server, proven.client.clone(), |_| record).await
 }

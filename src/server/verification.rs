@@ -88,6 +88,7 @@ async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byte
         expires_at: expires_at.min(device.expires_at),
         state: InteractionState::Waiting,
         answered: None,
+        language: server.config.pages.language(request.headers()),
     };
     let waiting = Waiting::keep(server, client, record).await?;
     Ok(see_other(&server.resume_path(waiting.id.expose())))

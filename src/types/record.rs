@@ -178,6 +178,9 @@ pub(crate) struct Interaction {
     /// Beside the state, so that nodes of the version before, which do not know it, still read what is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) answered: Option<Answered>,
+    /// That of the browser which has brought it, if it is not the first of the server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) language: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -450,7 +453,7 @@ mod tests {
         let again: Interaction = serde_json::from_value(written).unwrap();
         assert_eq!(again.answered.unwrap().said, said);
         let of_before: Interaction = serde_json::from_value(record("decided".into())).unwrap();
-        assert!(of_before.answered.is_none());
+        assert!(of_before.answered.is_none() && of_before.language.is_none());
     }
 
     // req: 9700-4.8.2-1, 7636-PROJ-1
