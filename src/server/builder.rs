@@ -371,7 +371,8 @@ impl AuthorizationServerBuilder {
     }
 
     /// How many requests may begin to wait for an owner. With [`interaction_lifetime`](Self::interaction_lifetime) this bounds how many
-    /// of one client wait at a time. Default: 60 a minute from one address, 600 of one client, 3,000 of all.
+    /// of one client wait at a time. An answer that is given again counts as one. Default: 60 a minute from one address, 600 of one client,
+    /// 3,000 of all.
     pub fn authorization_requests(mut self, limit: Limit) -> Self {
         self.limits.authorization_requests = limit;
         self

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tower_oauth::server::Limit;
 use tower_oauth::store::{Kind, StoreError};
 use tower_oauth::types::{ManualClock, Subject};
 use tower_oauth::{Approval, Decision};
@@ -231,4 +232,19 @@ async fn a_second_click_about_a_device_is_told_what_the_first_was() {
         }
         assert_eq!(grants(&server).await, usize::from(first == "allow"));
     }
+}
+
+#[tokio::test]
+async fn who_clicks_again_and_again_is_held_back_like_whoever_asks_again_and_again() {
+    let limit = Limit::per_minute(4, 4);
+    let server = Harness::with(|builder| builder.authorization_requests(limit)).await;
+    let page = server.authorize("").await;
+    let mut last = String::new();
+    for _ in 0..4 {
+        last = code(&server.decide(&page, "alice", "allow").await);
+    }
+    // Four by now: the request, and three clicks after the first.
+    let held_back = server.decide(&page, "alice", "allow").await;
+    held_back.page(429);
+    assert_eq!(server.redeem(&last).await.status, 200);
 }
