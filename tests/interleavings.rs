@@ -20,7 +20,7 @@ use tower::ServiceExt as _;
 use tower_oauth::store::{
     Changes, Cursor, Insert, Key, Kind, Listing, Page, Record, Replace, Store, StoreError, Version,
 };
-use tower_oauth::types::{Client, GrantType, ManualClock, Subject, Timestamp};
+use tower_oauth::types::{Body, Client, GrantType, ManualClock, Prompt, Subject, Timestamp};
 use tower_oauth::{
     Approval, AuthorizationServer, Decision, Interaction, MemoryStore, PendingRequest,
 };
@@ -97,12 +97,16 @@ impl Store for Stepped {
     }
 }
 
-/// A host that says yes at once.
+/// A host that says yes at once, unless alice is to be asked.
 struct Yes;
 
 impl Interaction for Yes {
-    async fn decide(&self, _: &PendingRequest, _: &http::request::Parts) -> Decision {
-        Decision::Approve(Approval::new(Subject::new("alice").unwrap()))
+    async fn decide(&self, pending: &PendingRequest, _: &http::request::Parts) -> Decision {
+        let alice = Subject::new("alice").unwrap();
+        match pending.prompt() {
+            [Prompt::Consent] => Decision::Ask(alice.into()),
+            _ => Decision::Approve(Approval::new(alice)),
+        }
     }
 }
 
@@ -138,15 +142,58 @@ impl World {
         Self { oauth, store }
     }
 
-    async fn code(&self) -> String {
+    async fn authorize(&self, more: &str) -> http::Response<Body<Body>> {
         let target = format!(
-            "/auth/authorize?response_type=code&client_id=app&code_challenge={CHALLENGE}&code_challenge_method=S256"
+            "/auth/authorize?response_type=code&client_id=app&code_challenge={CHALLENGE}&code_challenge_method=S256{more}"
         );
         let request = Request::get(target).body(Full::<Bytes>::default()).unwrap();
+        self.oauth.service().oneshot(request).await.unwrap()
+    }
+
+    async fn code(&self) -> String {
+        let answer = self.authorize("").await;
+        code_in(answer.headers()["location"].to_str().unwrap()).unwrap()
+    }
+
+    /// The form of the consent page, without its button.
+    async fn form(&self) -> String {
+        let answer = self.authorize("&prompt=consent").await;
+        let page = answer.into_body().collect().await.unwrap().to_bytes();
+        let page = std::str::from_utf8(&page).unwrap();
+        let value = |name: &str| {
+            let field = format!("name=\"{name}\" value=\"");
+            let (_, rest) = page.split_once(&field).unwrap();
+            rest.split('"').next().unwrap().to_owned()
+        };
+        format!(
+            "interaction={}&csrf={}",
+            value("interaction"),
+            value("csrf")
+        )
+    }
+
+    /// Presses a button; what is told is where the browser is sent, if it is.
+    async fn press(&self, form: &str, button: &str) -> Told {
+        let request = Request::post("/auth/authorize")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("sec-fetch-site", "same-origin")
+            .body(Full::<Bytes>::from(format!("{form}&decision={button}")))
+            .unwrap();
         let answer = self.oauth.service().oneshot(request).await.unwrap();
-        let location = answer.headers()["location"].to_str().unwrap();
-        let (_, rest) = location.split_once("code=").unwrap();
-        rest.split('&').next().unwrap().to_owned()
+        let location = answer.headers().get("location");
+        let location = location.map(|value| value.to_str().unwrap());
+        (answer.status().as_u16(), location.into())
+    }
+
+    /// How many grants come of all that the browser was sent, each redeemed once.
+    async fn redeemed(&self, told: &[&Told]) -> usize {
+        let mut redeemed = 0;
+        for told in told {
+            if let Some(code) = told.1.as_str().and_then(code_in) {
+                redeemed += usize::from(self.redeem(&code).await.0 == 200);
+            }
+        }
+        redeemed
     }
 
     async fn post(&self, path: &str, form: String) -> Told {
@@ -218,6 +265,11 @@ impl World {
     async fn refresh_token(&self) -> String {
         member(&self.redeem(&self.code().await).await, "refresh_token")
     }
+}
+
+fn code_in(location: &str) -> Option<String> {
+    let (_, rest) = location.split_once("code=")?;
+    rest.split('&').next().map(ToOwned::to_owned)
 }
 
 fn member(told: &Told, name: &str) -> String {
@@ -295,6 +347,11 @@ fn explore(
 /// What those who redeem, refresh and revoke meet at.
 fn tokens(kind: Kind) -> bool {
     kind != Kind::Client
+}
+
+/// What those who click on the page meet at.
+const fn clicks(kind: Kind) -> bool {
+    !matches!(kind, Kind::Client | Kind::SubjectEpoch | Kind::Consent)
 }
 
 /// What a removal and those whose approval it ends meet at.
@@ -388,5 +445,62 @@ fn s06_in_every_order_a_removal_ends_what_comes_of_an_approved_device() {
         let poll = and_refresh(world, world.poll(&device_code));
         let [told, _] = both(world, (removals, turns), poll, world.remove());
         world.begins_anew(&told).await
+    });
+}
+
+#[test]
+fn s04_in_every_order_two_clicks_on_allow_give_one_code_that_is_good() {
+    holds_in_every_order(&async |world, turns| {
+        let form = world.form().await;
+        let (one, other) = (world.press(&form, "allow"), world.press(&form, "allow"));
+        let told = both(world, (clicks, turns), one, other);
+        world.redeemed(&told.each_ref()).await == 1
+    });
+}
+
+#[test]
+fn s04_in_every_order_a_third_click_beside_the_second_leaves_one_code_that_is_good() {
+    holds_in_every_order(&async |world, turns| {
+        let form = world.form().await;
+        let first = world.press(&form, "allow").await;
+        let (one, other) = (world.press(&form, "allow"), world.press(&form, "allow"));
+        let [one, other] = both(world, (clicks, turns), one, other);
+        world.redeemed(&[&first, &one, &other]).await == 1
+    });
+}
+
+#[test]
+fn s04_in_every_order_a_second_click_while_the_code_is_redeemed_leads_to_one_grant() {
+    holds_in_every_order(&async |world, turns| {
+        let form = world.form().await;
+        let first = world.press(&form, "allow").await;
+        let code = code_in(first.1.as_str().unwrap()).unwrap();
+        let [redeemed, again] = both(
+            world,
+            (clicks, turns),
+            world.redeem(&code),
+            world.press(&form, "allow"),
+        );
+        let won = usize::from(redeemed.0 == 200);
+        // The tokens of the first stand: nothing is taken for a replay.
+        let stands = won == 0 || {
+            let token = member(&redeemed, "refresh_token");
+            world.refresh(&token).await.0 == 200
+        };
+        stands && won + world.redeemed(&[&again]).await == 1
+    });
+}
+
+#[test]
+fn s07_in_every_order_of_a_yes_and_a_no_one_stands() {
+    holds_in_every_order(&async |world, turns| {
+        let form = world.form().await;
+        let [yes, no] = both(
+            world,
+            (clicks, turns),
+            world.press(&form, "allow"),
+            world.press(&form, "deny"),
+        );
+        (yes.0 == 303) != (no.0 == 303)
     });
 }

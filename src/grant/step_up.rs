@@ -61,6 +61,12 @@ pub(crate) fn parse(
     }))
 }
 
+/// Whether a request, valid or not, wants no page to be shown.
+pub(crate) fn is_silent(form: &Form<'_>) -> bool {
+    let prompt = form.one("prompt").ok().flatten().unwrap_or_default();
+    prompt.split(' ').any(|word| word == Prompt::None.as_str())
+}
+
 fn seconds(text: &str) -> Result<u64, OAuthError> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = digits.then(|| text.parse().ok()).flatten();

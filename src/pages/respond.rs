@@ -68,14 +68,26 @@ impl Renderer {
         }
     }
 
+    /// The language for the browser that sent these headers; none if it is the first, which is for whom no other suits.
+    pub(crate) fn language(&self, asked: &HeaderMap) -> Option<String> {
+        let (tag, first) = (
+            &choose(&accepted(asked), &self.spoken)?.tag,
+            self.spoken.first()?,
+        );
+        (*tag != first.tag).then(|| tag.clone())
+    }
+
     /// Renders the page of an answer, if it has one, for the browser that sent these headers.
     pub(crate) fn finish(&self, asked: &HeaderMap, response: &mut Response<Bytes>) {
+        self.finish_in(&accepted(asked), response);
+    }
+
+    /// As `finish`, in what suits this value of `Accept-Language`.
+    pub(crate) fn finish_in(&self, accepted: &str, response: &mut Response<Bytes>) {
         let Some(page) = response.extensions_mut().remove::<Page>() else {
             return;
         };
-        let accepted = asked.get_all(ACCEPT_LANGUAGE).iter();
-        let accepted: Vec<_> = accepted.filter_map(|value| value.to_str().ok()).collect();
-        let Some(words) = choose(&accepted.join(","), &self.spoken) else {
+        let Some(words) = choose(accepted, &self.spoken) else {
             return;
         };
         let theirs = self.replace.as_ref();
@@ -121,6 +133,12 @@ impl Renderer {
             add(headers, &name, value);
         }
     }
+}
+
+fn accepted(asked: &HeaderMap) -> String {
+    let accepted = asked.get_all(ACCEPT_LANGUAGE).iter();
+    let accepted: Vec<_> = accepted.filter_map(|value| value.to_str().ok()).collect();
+    accepted.join(",")
 }
 
 /// Adds a header that is not there.

@@ -1,13 +1,12 @@
 //! From a waiting request to its end: what the host decides, and what the owner answers.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 
-use super::authorization_response::{
-    Address, DENIED, page, page_decided, page_error, page_gone, see_other,
-};
+use super::authorization_code::approve_code;
+use super::authorization_response::{DENIED, page, page_decided, page_error, page_gone, see_other};
 use super::connected_apps;
-use super::consent::{ask, keep_consent};
+use super::consent::ask;
 use super::consent_answer::answered;
 use super::interaction::{Approval, Decision, NotPending};
 use super::issue::is_client;
@@ -16,7 +15,7 @@ use super::{Answer, AuthorizationServer, Event, Inner, PendingRequest, sign_in};
 use crate::pages::Message;
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
-use crate::types::record::{Approved, Code, CodeState, Device, DeviceState, Flow, SubjectEpoch};
+use crate::types::record::{Approved, Device, DeviceState, Flow, Said, SubjectEpoch};
 use crate::types::{Body, Digest, Secret};
 
 /// On whose word a request is settled.
@@ -24,8 +23,17 @@ use crate::types::{Body, Digest, Secret};
 pub(crate) enum By {
     /// The browser came, and the host decided by what it knows. Only a GET can be forwarded.
     Host { can_forward: bool },
-    /// The owner has answered: on the page that asked them, or on one of the host's, which then resumes.
+    /// The owner has answered on a page of the host's, which then resumes.
     Owner,
+    /// The owner has answered on the page that asked them.
+    Page,
+}
+
+impl By {
+    /// Whether it is an answer of the owner's, which can come twice from one page. A GET that comes twice is nobody's answer.
+    pub(crate) const fn is_answer(self) -> bool {
+        matches!(self, Self::Owner | Self::Page)
+    }
 }
 
 impl AuthorizationServer {
@@ -51,17 +59,43 @@ impl AuthorizationServer {
     }
 
     /// Goes on with a waiting request from any handler of the host: `interaction` is [`PendingRequest::id`](super::PendingRequest::id), and the answer is what
-    /// the browser is to be sent. A request that is unknown, expired or decided already gets a page that says so.
+    /// the browser is to be sent. A request that is unknown, expired or decided already gets a page that says so. The same yes of the same
+    /// person, or the same no, may be said again, as by a handler that runs twice for a double click: the client gets its answer
+    /// again, with a code that takes the place of the one before, unless that was used or has expired.
+    /// A page is in the language of the browser that has brought the request; of a request that is not known, in the first.
+    ///
+    /// Where the browser goes on stands in `Location`. A handler whose caller is a program says it in a way of its own: `fetch` cannot
+    /// follow to the client's origin. An answer without `Location` is a page for a person: 200 says that a device is connected or denied,
+    /// 400 that the request was answered or is gone, 503 to try again. (A page of the host's that [asks in
+    /// JSON](super::AuthorizationServerBuilder::consent_page) needs no handler for it.)
+    /// ```
+    /// # use tower_oauth::{Approval, AuthorizationServer, Decision, types::Subject};
+    /// async fn allow(oauth: &AuthorizationServer, id: &str, person: Subject) -> serde_json::Value {
+    ///     let answer = oauth.resume(id, Decision::Approve(Approval::new(person))).await;
+    ///     match answer.headers().get("location").map(|to| to.to_str()) {
+    ///         Some(Ok(to)) => serde_json::json!({ "redirect_to": to }),
+    ///         _ => serde_json::json!({ "status": answer.status().as_u16() }),
+    ///     }
+    /// }
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # let oauth = AuthorizationServer::builder("https://auth.example").login("/login", |_| None::<Subject>).build().unwrap();
+    /// # assert_eq!(allow(&oauth, "unknown", Subject::new("alice").unwrap()).await["status"], 400);
+    /// # });
+    /// ```
     pub async fn resume(&self, interaction: &str, decision: Decision) -> Response<Body> {
+        // Whoever resumes has no request of the browser's at hand. It says its language when the request comes.
+        let mut language = String::new();
         let answering = async {
             if interaction == connected_apps::LOGIN {
                 return connected_apps::come_back(&self.0).into();
             }
             match Waiting::find(&self.0, Secret::new(interaction)).await {
                 Ok(None) => page_gone().into(),
-                Ok(Some(waiting)) if waiting.is_decided() => page_decided().into(),
                 // A handler has no inner service to forward to: the browser is sent to the page that does.
-                Ok(Some(waiting)) => settle(&self.0, waiting, decision, By::Owner).await,
+                Ok(Some(waiting)) => {
+                    language = waiting.read.record.language.clone().unwrap_or_default();
+                    settle(&self.0, waiting, decision, By::Owner).await
+                }
                 Err(error) => page_error(&error).into(),
             }
         };
@@ -71,8 +105,7 @@ impl AuthorizationServer {
             .await
         {
             Answer::Respond(mut response) => {
-                // Whoever resumes has no request of the browser's at hand: the page is in the first language.
-                self.0.config.pages.finish(&HeaderMap::new(), &mut response);
+                self.0.config.pages.finish_in(&language, &mut response);
                 response.map(Body::from)
             }
             Answer::Forward(pending) => see_other(&self.resume_path(pending.id())).map(Body::from),
@@ -92,13 +125,13 @@ pub(crate) async fn go_on(
         Ok(None) => return page_gone().into(),
         Err(error) => return page_error(&error).into(),
     };
-    if waiting.is_decided() {
-        return page_decided().into();
-    }
     if request.method() == Method::POST {
         return answered(server, waiting, request, form)
             .await
             .unwrap_or_else(|error| page_error(&error).into());
+    }
+    if waiting.is_decided() {
+        return page_decided().into();
     }
     decide(server, waiting, request).await
 }
@@ -144,6 +177,10 @@ pub(crate) async fn settle(
         Ok(decision) => decision,
         Err(answer) => return answer,
     };
+    // Of what is decided nothing more can come but the same answer again.
+    if waiting.is_decided() && !matches!(decision, Decision::Approve(_) | Decision::Deny) {
+        return page_decided().into();
+    }
     match decision {
         Decision::Ask(_) | Decision::Approve(_) | Decision::Deny if waiting.is_refused() => {
             refused(server, waiting).await
@@ -156,7 +193,7 @@ pub(crate) async fn settle(
             ),
         },
         Decision::Ask(signed_in) => ask(server, waiting, signed_in).await,
-        Decision::Approve(approval) => approve(server, waiting, approval, false).await,
+        Decision::Approve(approval) => approve(server, waiting, approval, by).await,
         Decision::Deny => deny(server, waiting, by).await,
         Decision::Respond(response) => response.map(Body::into_bytes).into(),
         Decision::Forward if by == (By::Host { can_forward: true }) => {
@@ -168,7 +205,7 @@ pub(crate) async fn settle(
 
 /// Somebody is signed in, or the host has said that nobody need be: the client is told what was wrong with its request.
 async fn refused(server: &Inner, mut waiting: Waiting) -> Answer {
-    match waiting.close(server).await {
+    match waiting.close(server, None).await {
         Ok(true) => {}
         Ok(false) => return page_decided().into(),
         Err(error) => return waiting.refuse(server, &error),
@@ -191,11 +228,11 @@ pub(crate) async fn approve(
     server: &Inner,
     waiting: Waiting,
     approval: Approval,
-    by_page: bool,
+    by: By,
 ) -> Answer {
     let subject = &approval.signed_in.subject;
     match server.records.revoked_by(subject, server.now()).await {
-        Ok(revoked) => approve_after(server, waiting, approval, (&revoked, by_page)).await,
+        Ok(revoked) => approve_after(server, waiting, approval, (&revoked, by)).await,
         Err(error) => waiting.refuse(server, &OAuthError::unavailable(error)),
     }
 }
@@ -205,7 +242,7 @@ pub(crate) async fn approve_after(
     server: &Inner,
     waiting: Waiting,
     approval: Approval,
-    (revoked, by_page): (&SubjectEpoch, bool),
+    (revoked, by): (&SubjectEpoch, By),
 ) -> Answer {
     let (asked, signed_in) = (&waiting.read.record, approval.signed_in);
     match is_client(server, &signed_in.subject).await {
@@ -235,7 +272,7 @@ pub(crate) async fn approve_after(
         authentication: signed_in.authentication,
     };
     match asked.flow.clone() {
-        Flow::Code { .. } => approve_code(server, waiting, approved, by_page).await,
+        Flow::Code { .. } => approve_code(server, waiting, approved, by).await,
         Flow::Refused { .. } => refused(server, waiting).await,
         Flow::Device { device, .. } => {
             let state = DeviceState::Approved { approved };
@@ -244,62 +281,6 @@ pub(crate) async fn approve_after(
                 .into()
         }
     }
-}
-
-/// What decides is the interaction's step to decided; the code is made after it.
-async fn approve_code(
-    server: &Inner,
-    mut waiting: Waiting,
-    approved: Approved,
-    by_page: bool,
-) -> Answer {
-    match waiting.close(server).await {
-        Ok(true) => {}
-        Ok(false) => return page_decided().into(),
-        Err(error) => return waiting.refuse(server, &error),
-    }
-    let Flow::Code {
-        redirect_uri,
-        redirect_uri_was_named,
-        state,
-        challenge,
-    } = waiting.read.record.flow.clone()
-    else {
-        return page_decided().into();
-    };
-    let record = Code {
-        client_id: waiting.client.client_id.clone(),
-        redirect_uri: redirect_uri.clone(),
-        redirect_uri_was_named,
-        challenge,
-        approved: approved.clone(),
-        expires_at: server
-            .now()
-            .saturating_add(server.config.lifetimes.authorization_code),
-        state: CodeState::Live,
-    };
-    let code = match keep_code(server, record).await {
-        Ok(code) => code,
-        Err(error) => return waiting.refuse(server, &error),
-    };
-    server.tell(&Event::ConsentGiven {
-        client_id: &waiting.client.client_id,
-        subject: &approved.subject,
-        scope: &approved.scope,
-        on_page: by_page,
-    });
-    if by_page && waiting.is_memorable() {
-        keep_consent(server, &waiting.client, approved).await;
-    }
-    let (issuer, client) = (&server.config.issuer, &waiting.client);
-    Address {
-        issuer,
-        client,
-        redirect_uri: &redirect_uri,
-        state: state.as_deref(),
-    }
-    .code(&code)
-    .into()
 }
 
 pub(crate) async fn deny(server: &Inner, mut waiting: Waiting, by: By) -> Answer {
@@ -313,18 +294,19 @@ pub(crate) async fn deny(server: &Inner, mut waiting: Waiting, by: By) -> Answer
         .await
         .into();
     }
-    match waiting.close(server).await {
-        Ok(true) => {}
+    match waiting.close(server, Some(Said::No)).await {
+        Ok(true) => server.tell(&Event::ConsentDenied {
+            client_id: &waiting.client.client_id,
+        }),
+        // The client may hear the same no twice.
+        Ok(false) if by.is_answer() && waiting.said() == Some(&Said::No) => {}
         Ok(false) => return page_decided().into(),
         Err(error) => return waiting.refuse(server, &error),
     }
-    server.tell(&Event::ConsentDenied {
-        client_id: &waiting.client.client_id,
-    });
-    match (waiting.address(server), by) {
-        (Some(address), By::Owner) => address.denied().into(),
-        (Some(address), By::Host { .. }) => address.error(&DENIED).into(),
-        (None, _) => page_decided().into(),
+    match waiting.address(server) {
+        Some(address) if by.is_answer() => address.denied().into(),
+        Some(address) => address.error(&DENIED).into(),
+        None => page_decided().into(),
     }
 }
 
@@ -335,7 +317,21 @@ async fn end_device(
     state: DeviceState,
     done: Message,
 ) -> Response<Bytes> {
-    let decided = match decide_device(server, device, &state).await {
+    let said = match &state {
+        DeviceState::Approved { approved } => Said::Device {
+            subject: approved.subject.clone(),
+            scope: approved.scope.clone(),
+        },
+        _ => Said::No,
+    };
+    // The same answer again changes nothing, and is told what the first was.
+    if waiting.said() == Some(&said) {
+        return page(StatusCode::OK, done);
+    }
+    if waiting.is_decided() {
+        return page_decided();
+    }
+    let (decided, stands) = match decide_device(server, device, &state).await {
         Ok(decided) => decided,
         Err(error) => return page_error(&error),
     };
@@ -353,30 +349,23 @@ async fn end_device(
         });
     }
     // So that nobody is asked what has been answered; were this to fail, the answer would still count once.
-    if let Err(error) = waiting.close(server).await {
+    if let Err(error) = waiting.close(server, stands.then_some(said)).await {
         error.log();
     }
-    if decided {
+    if stands {
         page(StatusCode::OK, done)
     } else {
         page_decided()
     }
 }
 
-async fn keep_code(server: &Inner, record: Code) -> Result<Secret, OAuthError> {
-    let code = Secret::generate()?;
-    let digest = Digest::of("code", code.expose().as_bytes());
-    server.records.create(digest, &record, server.now()).await?;
-    Ok(code)
-}
-
-/// A decision about a device is final, and no poll takes it back.
+/// A decision about a device is final, and no poll takes it back. Says whether it was made here, and whether it is the one that stands.
 async fn decide_device(
     server: &Inner,
     device: Digest,
     state: &DeviceState,
-) -> Result<bool, OAuthError> {
-    let now = server.now();
+) -> Result<(bool, bool), OAuthError> {
+    let (records, now) = (&server.records, server.now());
     let decide = |device: &mut Device| {
         let open = matches!(device.state, DeviceState::Pending { .. }) && device.expires_at > now;
         if open {
@@ -384,9 +373,12 @@ async fn decide_device(
         }
         open
     };
-    server
-        .records
-        .change(device, now, decide)
-        .await
-        .map_err(OAuthError::unavailable)
+    if records.change(device, now, decide).await? {
+        return Ok((true, true));
+    }
+    let stands = records.load::<Device>(device, now).await?;
+    Ok((
+        false,
+        stands.is_some_and(|read| read.record.state == *state),
+    ))
 }

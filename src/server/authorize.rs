@@ -60,12 +60,14 @@ async fn begin(server: &Inner, request: &Request<Bytes>, form: &Form<'_>) -> Ans
     };
     let mut told = None;
     let waiting = match check(server, form, &proven) {
-        Ok(asked) => wait(server, &proven, asked).await,
+        Ok(asked) => wait(server, request, &proven, asked).await,
         // The address of a client that registered itself is shown first, and nobody is sent there by itself.
         Err(error) if proven.client.registered_by == RegisteredBy::Itself => Err(error),
+        // No page may be shown, not even a login; a valid silent request goes back without one as well.
+        Err(error) if step_up::is_silent(form) => Err(error),
         Err(error) => {
             told = Some(error.refused());
-            wait(server, &proven, refused(&proven, &error)).await
+            wait(server, request, &proven, refused(&proven, &error)).await
         }
     };
     match waiting {
@@ -105,7 +107,7 @@ struct AskedFor {
 }
 
 /// An invalid request waits for its owner like any other: nobody is sent away with an error before they have signed in, so that a
-/// link to us is no way to somewhere else (RFC 9700 §4.11.2: MUST).
+/// link to us is no way to somewhere else (RFC 9700 §4.11.2: MUST, silent authentication apart).
 fn refused(proven: &Proven, error: &OAuthError) -> AskedFor {
     let flow = Flow::Refused {
         redirect_uri: proven.redirect_uri.clone(),
@@ -173,7 +175,12 @@ fn redirect_uri(client: &Client, named: Option<&str>) -> Result<RedirectUri, OAu
 }
 
 /// Puts the request into the store.
-async fn wait(server: &Inner, proven: &Proven, asked: AskedFor) -> Result<Waiting, OAuthError> {
+async fn wait(
+    server: &Inner,
+    request: &Request<Bytes>,
+    proven: &Proven,
+    asked: AskedFor,
+) -> Result<Waiting, OAuthError> {
     let expires_at = server
         .now()
         .saturating_add(server.config.lifetimes.interaction);
@@ -186,6 +193,8 @@ async fn wait(server: &Inner, proven: &Proven, asked: AskedFor) -> Result<Waitin
         authentication: asked.authentication,
         expires_at,
         state: InteractionState::Waiting,
+        answered: None,
+        language: server.config.pages.language(request.headers()),
     };
     Waiting::keep(server, proven.client.clone(), |_| record).await
 }

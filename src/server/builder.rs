@@ -206,11 +206,12 @@ impl AuthorizationServerBuilder {
     /// | 400 | `{"error": "invalid_request", "error_description": "…"}` | the answer cannot be read |
     /// | 403 | `{"error": "forged", …}` | a wrong `csrf`, another origin, or another person than the one who was asked |
     /// | 404 | `{"error": "unknown_interaction", …}` | the request has expired, or never was |
-    /// | 409 | `{"error": "already_decided", …}` | an answer is final |
+    /// | 409 | `{"error": "already_decided", …}` | another answer was given, and is final; or this one, and its code was used |
     /// | 503 | `{"error": "temporarily_unavailable", …}` | try again, `Retry-After` says when |
     ///
     /// `decision` is `allow` or `deny`. The rules are those of the form: the host is asked again who is signed in, the answer must come
-    /// from the same origin (`Sec-Fetch-Site` or `Origin`, which browsers send) with the value that this person was given, and counts once.
+    /// from the same origin (`Sec-Fetch-Site` or `Origin`, which browsers send) with the value that this person was given, and counts once:
+    /// the same answer again is answered alike, with a code that takes the place of the one before.
     pub fn consent_page(mut self, path: impl Into<String>) -> Self {
         self.consent_path = Some(path.into());
         self
@@ -371,7 +372,8 @@ impl AuthorizationServerBuilder {
     }
 
     /// How many requests may begin to wait for an owner. With [`interaction_lifetime`](Self::interaction_lifetime) this bounds how many
-    /// of one client wait at a time. Default: 60 a minute from one address, 600 of one client, 3,000 of all.
+    /// of one client wait at a time. An answer that is given again counts as one. Default: 60 a minute from one address, 600 of one client,
+    /// 3,000 of all.
     pub fn authorization_requests(mut self, limit: Limit) -> Self {
         self.limits.authorization_requests = limit;
         self

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
-use super::approve::approve_after;
+use super::approve::{By, approve_after};
 use super::authorization_response::{page_decided, see_other};
 use super::interaction::Approval;
 use super::signed_in::SignedIn;
@@ -12,15 +12,15 @@ use super::{Answer, Inner, sign_in};
 use crate::pages::{self, Consent, Link, LinkKind, Page, ScopeInWords, display_name};
 use crate::protocol::error::OAuthError;
 use crate::store::{Insert, StoreError, consent_digest};
-use crate::types::record::{self, Approved, InteractionState, SubjectEpoch};
+use crate::types::record::{self, Approved, AskedOwner, InteractionState, SubjectEpoch};
 use crate::types::{Client, Digest, RegisteredBy, Scope, ScopeToken, Secret, Subject, random};
 
 /// Shows the consent page, unless the same was agreed to before and that may count.
 pub(crate) async fn ask(server: &Inner, mut waiting: Waiting, signed_in: SignedIn) -> Answer {
     match remembered(server, &waiting, &signed_in.subject).await {
         Ok(Some(revoked)) => {
-            let approval = Approval::new(signed_in);
-            return approve_after(server, waiting, approval, (&revoked, false)).await;
+            let by = By::Host { can_forward: false };
+            return approve_after(server, waiting, Approval::new(signed_in), (&revoked, by)).await;
         }
         Ok(None) => {}
         Err(error) => return waiting.refuse(server, &error),
@@ -47,17 +47,17 @@ pub(crate) async fn value_for(
 ) -> Result<Option<Digest>, OAuthError> {
     loop {
         match &waiting.read.record.state {
-            InteractionState::Asked {
-                subject: asked,
-                nonce,
-            } if asked == subject => return Ok(Some(csrf(&waiting.id, nonce))),
+            InteractionState::Asked(asked) if asked.subject == *subject => {
+                return Ok(Some(csrf(&waiting.id, &asked.nonce)));
+            }
             InteractionState::Decided => return Ok(None),
-            InteractionState::Asked { .. } | InteractionState::Waiting => {}
+            InteractionState::Asked(_) | InteractionState::Waiting => {}
         }
-        let asked = InteractionState::Asked {
+        let asked = AskedOwner {
             subject: subject.clone(),
             nonce: Digest::from_bytes(*random()?),
         };
+        let asked = InteractionState::Asked(asked);
         waiting.update(server, asked).await?;
     }
 }

@@ -159,7 +159,7 @@ pub enum Event<'a> {
         /// What it signed with.
         alg: SigningAlgorithm,
     },
-    /// An authorization request was approved, and a code was made for it.
+    /// An authorization request was approved: a code is made for it.
     #[non_exhaustive]
     ConsentGiven {
         /// To whom.

@@ -17,6 +17,7 @@ use tokio::sync::{OnceCell, Semaphore, watch};
 
 mod approve;
 mod authenticate;
+mod authorization_code;
 mod authorization_response;
 mod authorize;
 mod builder;

@@ -106,7 +106,7 @@ pub(crate) async fn consent_required(server: &Inner, waiting: &mut Waiting) -> A
 /// registered itself is shown before anybody is sent to it, as with any error: else a link to us would be a way to anywhere
 /// (RFC 9700 §4.11.2: SHOULD). After a login there was somebody who signed in for it.
 async fn refuse(server: &Inner, waiting: &mut Waiting, error: OAuthError) -> Answer {
-    match waiting.close(server).await {
+    match waiting.close(server, None).await {
         Ok(true) => {}
         Ok(false) => return page_decided().into(),
         Err(failed) => return waiting.refuse(server, &failed),

@@ -87,6 +87,8 @@ async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byte
         authentication: None,
         expires_at: expires_at.min(device.expires_at),
         state: InteractionState::Waiting,
+        answered: None,
+        language: server.config.pages.language(request.headers()),
     };
     let waiting = Waiting::keep(server, client, record).await?;
     Ok(see_other(&server.resume_path(waiting.id.expose())))

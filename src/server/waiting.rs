@@ -8,7 +8,7 @@ use super::issue::lifetime;
 use super::{Answer, Inner, seen};
 use crate::protocol::error::OAuthError;
 use crate::store::{Insert, Read, Replace};
-use crate::types::record::{Flow, Interaction, InteractionState};
+use crate::types::record::{Answered, AskedOwner, Flow, Interaction, InteractionState, Said};
 use crate::types::{Client, Digest, RegisteredBy, Secret};
 
 /// A request in the store, its id, and its client as it is now.
@@ -58,6 +58,20 @@ impl Waiting {
         matches!(self.read.record.state, InteractionState::Decided)
     }
 
+    /// Whom a page has asked, before the answer and after it.
+    pub(crate) fn asked(&self) -> Option<&AskedOwner> {
+        match &self.read.record.state {
+            InteractionState::Asked(asked) => Some(asked),
+            InteractionState::Waiting => None,
+            InteractionState::Decided => self.read.record.answered.as_ref()?.asked.as_ref(),
+        }
+    }
+
+    /// The answer that was given, if it may be given again.
+    pub(crate) fn said(&self) -> Option<&Said> {
+        self.read.record.answered.as_ref().map(|given| &given.said)
+    }
+
     /// Whether it is an invalid request, of which only its error can come.
     pub(crate) fn is_refused(&self) -> bool {
         matches!(self.read.record.flow, Flow::Refused { .. })
@@ -104,12 +118,18 @@ impl Waiting {
         self.write(server).await
     }
 
+    /// Reads it anew.
+    pub(crate) async fn read_again(&mut self, server: &Inner) -> Result<(), OAuthError> {
+        *self = Self::find(server, self.id.clone()).await?.ok_or(EXPIRED)?;
+        Ok(())
+    }
+
     async fn write(&mut self, server: &Inner) -> Result<bool, OAuthError> {
         let written = server
             .records
             .update(digest(&self.id), self.read.clone())
             .await?;
-        *self = Self::find(server, self.id.clone()).await?.ok_or(EXPIRED)?;
+        self.read_again(server).await?;
         Ok(matches!(written, Replace::Replaced(_)))
     }
 
@@ -125,14 +145,33 @@ impl Waiting {
         Ok(())
     }
 
-    /// Takes the step to decided; only one caller gets to.
-    pub(crate) async fn close(&mut self, server: &Inner) -> Result<bool, OAuthError> {
+    /// Takes the step to decided; only one caller gets to. What was said is kept, if the same may be said again.
+    pub(crate) async fn close(
+        &mut self,
+        server: &Inner,
+        said: Option<Said>,
+    ) -> Result<bool, OAuthError> {
         while !self.is_decided() {
+            let asked = self.asked().cloned();
+            let answered = said.clone().map(|said| Answered { said, asked });
+            self.read.record.answered = answered;
             if self.update(server, InteractionState::Decided).await? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Puts another code in the place of the one that was made of the same answer before; one of all who try gets to.
+    pub(crate) async fn say_again(
+        &mut self,
+        server: &Inner,
+        said: Said,
+    ) -> Result<bool, OAuthError> {
+        if let Some(answered) = &mut self.read.record.answered {
+            answered.said = said;
+        }
+        self.write(server).await
     }
 }
 

@@ -89,7 +89,7 @@ pub(crate) enum CodeState {
     Used {
         grant: Digest,
     },
-    /// A wrong verifier was presented: it is no longer worth anything, and has given nothing.
+    /// A wrong verifier was presented, or another code has taken its place: it is no longer worth anything, and has given nothing.
     Burnt,
 }
 
@@ -181,6 +181,12 @@ pub(crate) struct Interaction {
     pub(crate) authentication: Option<AuthenticationRequest>,
     pub(crate) expires_at: Timestamp,
     pub(crate) state: InteractionState,
+    /// Beside the state, so that nodes of the version before, which do not know it, still read what is decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) answered: Option<Answered>,
+    /// That of the browser which has brought it, if it is not the first of the server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) language: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -233,12 +239,43 @@ impl Flow {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum InteractionState {
     Waiting,
-    /// The consent page was shown to this owner; the POST that answers it must carry a value made from `nonce`.
-    Asked {
-        subject: Subject,
-        nonce: Digest,
-    },
+    /// The consent page was shown to this owner.
+    Asked(AskedOwner),
     Decided,
+}
+
+/// Whom a page has asked; the POST that answers it must carry a value made from `nonce`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AskedOwner {
+    pub(crate) subject: Subject,
+    pub(crate) nonce: Digest,
+}
+
+/// The answer to a request. Who clicks twice sees what comes of the second click alone, so the same answer can be given again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Answered {
+    pub(crate) said: Said,
+    /// Whom a page had asked by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) asked: Option<AskedOwner>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Said {
+    /// Yes, and the last code that was made of it.
+    Code {
+        approved: Approved,
+        code: Digest,
+        /// When that code expires.
+        until: Timestamp,
+    },
+    /// Yes to a device.
+    Device {
+        subject: Subject,
+        scope: Scope,
+    },
+    No,
 }
 
 /// How often everything of a subject was revoked at once, and from which clients they have taken all access of late. It counts instead of
@@ -415,7 +452,7 @@ pub(crate) struct RevokedJwt {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Code, Interaction, REMOVALS, SubjectEpoch};
+    use super::{AskedOwner, Code, Interaction, InteractionState, REMOVALS, SubjectEpoch};
     use crate::types::{ClientId, Timestamp};
 
     fn client(name: &str) -> ClientId {
@@ -477,6 +514,56 @@ mod tests {
         let read: Interaction = serde_json::from_value(interaction.clone()).unwrap();
         assert!(read.authentication.is_none());
         assert_eq!(serde_json::to_value(&read).unwrap(), interaction);
+    }
+
+    #[test]
+    fn the_version_before_reads_what_is_asked_and_decided_and_the_next_reads_what_it_wrote() {
+        // As that version knows it: members that it does not know stay where they are.
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Before {
+            Asked { subject: String, nonce: String },
+            Decided,
+        }
+        let record = |state: Value| {
+            json!({
+                "client_id": "app", "scope": "", "resources": [], "expires_at": 1, "state": state,
+                "flow": {"refused": {"redirect_uri": "https://app.example/cb", "state": null, "error": "x", "error_description": "y"}},
+            })
+        };
+        let nonce = super::Digest::of("x", b"y");
+        let asked = AskedOwner {
+            subject: super::Subject::new("alice").unwrap(),
+            nonce,
+        };
+        let written = serde_json::to_value(InteractionState::Asked(asked.clone())).unwrap();
+        let Ok(Before::Asked { subject, nonce }) = serde_json::from_value(written.clone()) else {
+            panic!("{written}")
+        };
+        assert_eq!(
+            (subject.as_str(), nonce),
+            ("alice", String::from(asked.nonce))
+        );
+        let mut read: Interaction = serde_json::from_value(record(written)).unwrap();
+        assert!(
+            matches!(&read.state, InteractionState::Asked(owner) if owner.subject == asked.subject)
+        );
+        read.state = InteractionState::Decided;
+        let said = super::Said::Device {
+            subject: asked.subject.clone(),
+            scope: super::Scope::empty(),
+        };
+        read.answered = Some(super::Answered {
+            said: said.clone(),
+            asked: Some(asked),
+        });
+        let written = serde_json::to_value(&read).unwrap();
+        let before: Before = serde_json::from_value(written["state"].clone()).unwrap();
+        assert!(matches!(before, Before::Decided));
+        let again: Interaction = serde_json::from_value(written).unwrap();
+        assert_eq!(again.answered.unwrap().said, said);
+        let of_before: Interaction = serde_json::from_value(record("decided".into())).unwrap();
+        assert!(of_before.answered.is_none() && of_before.language.is_none());
     }
 
     // req: 9700-4.8.2-1, 7636-PROJ-1

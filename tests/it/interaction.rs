@@ -324,19 +324,30 @@ async fn a_handler_goes_on_with_any_decision_once() {
             "respond" => assert_eq!(answer.text(), "wait"),
             _ => assert_eq!(answer.location(), server.oauth.resume_path(&id)),
         }
-        // Once it is decided, and once it has expired, no decision is taken any more.
+        // Once it is decided only the same answer can be given again, and once it has expired none.
         let is_decided = matches!(name, "ask" | "approve" | "deny");
         if !is_decided {
             resume(&server, &id, Decision::Deny)
                 .await
                 .redirected_error("access_denied");
         }
+        let is_yes = name == "approve";
         for late in [
             decide(),
             Decision::Approve(Approval::new(alice())),
             Decision::Deny,
         ] {
+            let is_same = match &late {
+                Decision::Approve(_) => is_yes,
+                Decision::Deny => !is_yes,
+                _ => false,
+            };
             let answer = resume(&server, &id, late).await;
+            if is_same {
+                assert_eq!(answer.parameter("code").is_some(), is_yes, "{name}");
+                assert_eq!(answer.parameter("error").is_some(), !is_yes, "{name}");
+                continue;
+            }
             answer.page(400);
             assert!(answer.text().contains("Already answered"), "{name}");
         }
@@ -361,10 +372,12 @@ async fn a_handler_decides_about_a_device_once() {
         };
         let answer = resume(&server, &id, say(first)).await;
         assert_eq!(answer.status, 200);
-        for late in [Decision::Ask(alice().into()), say(!first), say(first)] {
+        for late in [Decision::Ask(alice().into()), say(!first)] {
             let answer = resume(&server, &id, late).await;
             assert!(answer.text().contains("Already answered"), "{answer:?}");
         }
+        let again = resume(&server, &id, say(first)).await;
+        assert_eq!((again.status, &again.body), (answer.status, &answer.body));
         let shown = server
             .get(&server.oauth.resume_path(&id), Some("alice"))
             .await;

@@ -9,6 +9,7 @@
 mod absent;
 mod advertised;
 mod advised;
+mod answered_twice;
 mod assertions;
 mod authorization_errors;
 mod authorize;

@@ -6,9 +6,10 @@ use tower_oauth::pages::{Colors, Page, Pages, Text};
 use tower_oauth::server::{ConfigError, Limit};
 use tower_oauth::store::Kind;
 use tower_oauth::types::Body;
+use tower_oauth::{Approval, Decision};
 
 use crate::authorization_errors::Faulty;
-use crate::support::{Answer, Harness, authorization_request, builder};
+use crate::support::{Answer, Harness, alice, authorization_request, builder};
 
 async fn get(server: &Harness, target: &str, language: &str) -> Answer {
     let request = Request::get(target)
@@ -43,6 +44,45 @@ async fn a_page_is_in_the_language_of_the_browser_and_the_look_of_the_host() {
     // What is posted works alike, whatever the buttons are called.
     let answer = server.decide(&german, "alice", "allow").await;
     assert!(answer.parameter("code").is_some());
+}
+
+#[tokio::test]
+async fn what_a_handler_resumes_is_answered_in_the_language_of_the_browser_that_brought_it() {
+    for (accepted, language, connected) in [
+        ("de-CH, en;q=0.5", "de", "Gerät verbunden"),
+        ("en, de;q=0.5", "en", "Device connected"),
+        ("fr", "en", "Device connected"),
+    ] {
+        let server = Harness::new().await;
+        let (_, user_code) = server.device().await;
+        let headers = [
+            ("x-user", "alice"),
+            ("sec-fetch-site", "same-origin"),
+            ("accept-language", accepted),
+        ];
+        let form = format!("user_code={user_code}");
+        let entered = server.post_with("/device", &headers, &form).await;
+        let device = entered.parameter("interaction").unwrap();
+        let yes = || Decision::Approve(Approval::new(alice()));
+        let resume =
+            async |id: &str, decision| Answer::of(server.oauth.resume(id, decision).await).await;
+        let done = resume(&device, yes()).await;
+        assert_eq!(done.header("content-language"), language, "{accepted}");
+        assert!(done.text().contains(connected), "{}", done.text());
+        let late = resume(&device, Decision::Deny).await;
+        assert_eq!(late.header("content-language"), language, "{accepted}");
+
+        let request = authorization_request("app", "");
+        let request = Request::get(request).header("accept-language", accepted);
+        let login = server.send(request.body(Full::default()).unwrap()).await;
+        let code = login.parameter("interaction").unwrap();
+        let page = resume(&code, Decision::Ask(alice().into())).await;
+        assert_eq!(page.status, 200);
+        assert_eq!(page.header("content-language"), language, "{accepted}");
+
+        let unknown = resume("unknown", yes()).await;
+        assert_eq!(unknown.header("content-language"), "en");
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! An invalid request of a client that the host registered: nobody is sent away with its error before they have signed in, so that a
-//! link to the server is no way to another place (RFC 9700 §4.11.2).
+//! link to the server is no way to another place (RFC 9700 §4.11.2), unless the request wants no page to be shown.
 
 use http::Response;
 use http::request::Parts;
+use tower_oauth::server::Registration;
 use tower_oauth::types::{Body, Subject};
 use tower_oauth::{Approval, Decision, Interaction, PendingRequest};
 
@@ -51,6 +52,42 @@ async fn rfc9700_4_11_2_nobody_is_sent_away_with_an_error_before_they_have_signe
         let told = server.get(&changed(&[(name, value)]), Some("alice")).await;
         told.redirected_error(code);
     }
+}
+
+// req: oidc-core-3.1.2.1-6, 9700-4.11.2-2, 9700-4.11.2-3
+#[tokio::test]
+async fn oidc_core_3_1_2_1_an_invalid_request_that_wants_no_page_goes_back_without_one() {
+    let server = Harness::with(|builder| builder.registration(Registration::open())).await;
+    let itself = server
+        .register(r#"{"redirect_uris":["https://app.harbor.test/cb"],"token_endpoint_auth_method":"none"}"#)
+        .await
+        .member("client_id");
+    for (name, value, code) in WRONG {
+        for user in [None, Some("alice")] {
+            let mut silent = vec![(name, value), ("prompt", Some("none"))];
+            let told = server.get(&changed(&silent), user).await;
+            told.redirected_error(code);
+            if name != "state" {
+                assert_eq!(told.parameter("state").as_deref(), Some("s1"));
+            }
+            // Not to an address that nobody has vouched for: that one is shown first.
+            silent.push(("client_id", Some(&itself)));
+            server.get(&changed(&silent), user).await.page(400);
+        }
+    }
+    // Whoever wants no page and one has asked for nothing that can be shown; other values are no wish for silence.
+    for (prompt, silent) in [("none%20login", true), ("None", false), ("login", false)] {
+        let request = changed(&[("prompt", Some(prompt)), ("scope", Some("bad"))]);
+        let answer = server.get(&request, None).await;
+        let is_login = answer.location().starts_with("/login?");
+        assert_eq!(is_login, !silent, "{prompt}");
+    }
+    // An address that is not the client's is nobody's, silent or not.
+    let elsewhere = [
+        ("prompt", Some("none")),
+        ("redirect_uri", Some("https://evil.test/")),
+    ];
+    server.get(&changed(&elsewhere), None).await.page(400);
 }
 
 #[tokio::test]

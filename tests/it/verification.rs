@@ -279,6 +279,11 @@ async fn s07_a_decision_about_a_device_is_final_whichever_page_it_comes_from() {
         for (page, user) in pages.iter().zip(["alice", "bob"]) {
             for decision in [then, first] {
                 let late = server.decide(page, user, decision).await;
+                // Who has decided it is told the same again.
+                if (user, decision) == ("alice", first) {
+                    assert_eq!((late.status, &late.body), (done.status, &done.body));
+                    continue;
+                }
                 late.page(400);
                 assert!(late.text().contains("Already answered"));
             }
