@@ -84,6 +84,7 @@ mod postgres_server;
 mod presented;
 mod publisher;
 mod purged;
+mod qr;
 mod races;
 #[path = "../support/raw_grpc.rs"]
 mod raw_grpc;
