@@ -52,3 +52,22 @@ pub(crate) async fn broken() -> String {
     store.close().await;
     here
 }
+
+/// One with forty scopes, and all of them.
+pub(crate) async fn generous() -> (String, String) {
+    let number = 1..=40;
+    let scopes: Vec<_> = number
+        .map(|number| format!("notes:folder-{number}:read"))
+        .collect();
+    let (here, _) = serve(|mut builder| {
+        for scope in &scopes {
+            let words = format!("Read what stands in a folder of your notes: {scope}");
+            builder = builder
+                .scopes([scope.as_str()])
+                .describe_scope(scope, words);
+        }
+        builder
+    })
+    .await;
+    (here, scopes.join(" "))
+}

@@ -17,6 +17,7 @@ pub(crate) enum Page {
     LoginRefused,
     Consent,
     ConsentVouchedFor,
+    ConsentToMuch,
     AlreadyAnswered,
     RequestUnknown,
     RequestMalformed,
@@ -44,7 +45,7 @@ pub(crate) enum Page {
     AppsInGerman,
 }
 
-pub(crate) const ALL: [Page; 33] = [
+pub(crate) const ALL: [Page; 34] = [
     Page::Start,
     Page::StartSignedIn,
     Page::CameBack,
@@ -53,6 +54,7 @@ pub(crate) const ALL: [Page; 33] = [
     Page::LoginRefused,
     Page::Consent,
     Page::ConsentVouchedFor,
+    Page::ConsentToMuch,
     Page::AlreadyAnswered,
     Page::RequestUnknown,
     Page::RequestMalformed,
@@ -104,6 +106,7 @@ impl Page {
             | Self::LoginRefused => return None,
             Self::Consent
             | Self::ConsentVouchedFor
+            | Self::ConsentToMuch
             | Self::ConsentInGerman
             | Self::DeviceConsent => "Page::Consent",
             Self::DeviceCode | Self::DeviceCodePrefilled | Self::DeviceCodeWrong => {
@@ -143,6 +146,12 @@ impl Page {
                 person.sees("alice").await;
             }
             Self::ConsentVouchedFor => own_app_asks(person, &at("/")).await,
+            Self::ConsentToMuch => {
+                let (own, scope) = own::generous().await;
+                let app = App::register(&own).await;
+                person.open(&app.asks_for("one", &scope)).await;
+                person.sees("These are 40 permissions.").await;
+            }
             Self::CameBack => {
                 own_app_asks(person, &at("/")).await;
                 person.press("Allow").await;

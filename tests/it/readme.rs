@@ -41,6 +41,7 @@ async fn how_it_fits_in(sessions: SessionManagerLayer<MemoryStore>) -> Result<Ro
 
 #[rustfmt::skip]
 fn tokens_from_elsewhere(oauth: &AuthorizationServer, secret: &str) -> Result<ResourceServer, Failure> {
+    let oauth = oauth.clone();
     // README:
     let api = ResourceServer::builder("https://notes.example")
         .issuer(Issuer::in_process(&oauth))                                   // those of this process
