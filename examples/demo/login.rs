@@ -11,12 +11,13 @@ use axum::{Extension, Router};
 use serde::Deserialize;
 use tower_oauth::AuthorizationServer;
 use tower_oauth::server::SignedIn;
-use tower_oauth::types::Subject;
+use tower_oauth::types::{Clock as _, Subject, Timestamp};
 use tower_sessions::Session;
 use tower_sessions::cookie::SameSite;
 use tower_sessions::{MemoryStore, SessionManagerLayer};
 
 use crate::app;
+use crate::clock::OffBy;
 use crate::pages::{self, Login, Start};
 use crate::people::{self, Person};
 
@@ -24,10 +25,11 @@ use crate::people::{self, Person};
 const PERSON: &str = "person";
 
 /// The start page, and the way in and out. `lines` are shown on the start page.
-pub(crate) fn routes(oauth: &AuthorizationServer, lines: &str) -> Router {
+pub(crate) fn routes(oauth: &AuthorizationServer, lines: &str, clock: OffBy) -> Router {
     let state = Host {
         oauth: oauth.clone(),
         lines: lines.into(),
+        clock,
     };
     Router::new()
         .route("/", get(start))
@@ -56,17 +58,23 @@ pub(crate) async fn who_is_there(session: Session, mut request: Request, next: N
     next.run(request).await
 }
 
-/// What the authorization server is told: who is signed in, and what its pages call them.
+/// What the authorization server is told: who is signed in, since when, and what its pages call them.
 pub(crate) fn signed_in(request: &Parts) -> Option<SignedIn> {
     let person = request.extensions.get::<Person>()?;
     let subject = Subject::new(&person.username).ok()?;
-    Some(SignedIn::new(subject).name(&person.name))
+    let auth_time = Timestamp::from_secs(person.signed_in_at);
+    Some(
+        SignedIn::new(subject)
+            .auth_time(auth_time)
+            .name(&person.name),
+    )
 }
 
 #[derive(Clone)]
 struct Host {
     oauth: AuthorizationServer,
     lines: std::sync::Arc<str>,
+    clock: OffBy,
 }
 
 async fn start(State(host): State<Host>, person: Option<Extension<Person>>) -> Response {
@@ -86,9 +94,16 @@ struct Waiting {
     interaction: Option<String>,
 }
 
-async fn form(Query(waiting): Query<Waiting>) -> Response {
+async fn form(State(host): State<Host>, Query(waiting): Query<Waiting>) -> Response {
+    // Whom the app thinks that it has before it. Anybody may have said so: it saves some typing, and proves nothing.
+    let mut hint = None;
+    if let Some(id) = &waiting.interaction {
+        let pending = host.oauth.pending(id).await.ok();
+        hint = pending.and_then(|pending| pending.login_hint().map(ToOwned::to_owned));
+    }
     let page = Login {
         interaction: waiting.interaction.as_deref(),
+        username: hint.as_deref(),
         problem: None,
     };
     pages::respond(StatusCode::OK, &page)
@@ -110,6 +125,7 @@ async fn enter(
     let again = |problem| {
         let page = Login {
             interaction: entry.interaction.as_deref(),
+            username: Some(&entry.username),
             problem: Some(problem),
         };
         pages::respond(StatusCode::BAD_REQUEST, &page)
@@ -117,7 +133,7 @@ async fn enter(
     if !is_same_origin(&host.oauth, &headers) {
         return again("That did not come from this page. Sign in here.");
     }
-    let Some(person) = people::sign_in(&entry.username, &entry.password) else {
+    let Some(person) = people::sign_in(&entry.username, &entry.password, host.clock.now()) else {
         return again("Username or password is wrong.");
     };
     // A new session id: one that somebody else planted before is worth nothing.

@@ -23,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
+use clock::OffBy;
 use flags::Flags;
 use tower_oauth::types::IssuerUrl;
 
@@ -59,7 +60,7 @@ async fn serve(flags: Flags) -> Result<(), Failure> {
     let lines = lines(oauth.issuer());
 
     let app = notes::routes(&oauth::api(&flags, &oauth)?)
-        .merge(login::routes(&oauth, &lines))
+        .merge(login::routes(&oauth, &lines, OffBy(flags.clock_offset)))
         .merge(app::routes(&oauth))
         .layer(oauth.layer())
         .layer(middleware::from_fn(login::who_is_there))

@@ -97,9 +97,9 @@ struct Layout<'a> {
 {% if let Some(id) = interaction %}<input type="hidden" name="interaction" value="{{ id }}">
 {% endif -%}
 <label for="username">Username</label>
-<input id="username" name="username" autocomplete="username" autocapitalize="none" spellcheck="false" required autofocus>
+<input id="username" name="username" value="{{ username.unwrap_or_default() }}" autocomplete="username" autocapitalize="none" spellcheck="false" required{% if username.is_none() %} autofocus{% endif %}>
 <label for="password">Password</label>
-<input id="password" name="password" type="password" autocomplete="current-password" required>
+<input id="password" name="password" type="password" autocomplete="current-password" required{% if username.is_some() %} autofocus{% endif %}>
 <p><button class="first">Sign in</button></p>
 </form>
 <p class="lead">Try <em>alice</em> with <em>wonderland</em>, or <em>bob</em> with <em>builder</em>.</p>"#
@@ -107,6 +107,8 @@ struct Layout<'a> {
 pub(crate) struct Login<'a> {
     /// The request that waits for the login.
     pub(crate) interaction: Option<&'a str>,
+    /// What stands in the first field already.
+    pub(crate) username: Option<&'a str>,
     pub(crate) problem: Option<&'a str>,
 }
 

@@ -40,6 +40,9 @@ pub(super) const fn english(text: Text) -> &'static str {
         }
         Text::MayDo => "What it may do",
         Text::NothingAsked => "It asks for no particular permission.",
+        Text::ManyAsked => {
+            "These are {number} permissions. If that is more than the application needs, choose Deny."
+        }
         Text::Where => "Where it may do that",
         Text::Details => "Details",
         Text::AnswerGoesTo => "The answer goes to",

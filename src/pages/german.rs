@@ -42,6 +42,9 @@ pub(super) const fn german(text: Text) -> &'static str {
         }
         Text::MayDo => "Was sie tun darf",
         Text::NothingAsked => "Sie bittet um keine bestimmte Berechtigung.",
+        Text::ManyAsked => {
+            "Das sind {number} Berechtigungen. Wenn das mehr ist, als die Anwendung braucht, lehnen Sie ab."
+        }
         Text::Where => "Wo sie das tun darf",
         Text::Details => "Einzelheiten",
         Text::AnswerGoesTo => "Die Antwort geht an",

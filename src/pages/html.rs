@@ -172,6 +172,11 @@ impl ConsentHtml<'_> {
         self.words.fill(text, value)
     }
 
+    /// How many scopes there are, if they are many.
+    fn many(&self) -> Option<usize> {
+        Some(self.page.scopes.len()).filter(|number| *number > MANY)
+    }
+
     fn lasts(&self) -> String {
         self.words.lasts(self.page.lasts)
     }
@@ -239,6 +244,15 @@ impl Spoken {
             Some(self.say(Text::OnThisDevice))
         }
     }
+}
+
+/// Of more scopes than these a person is told the number: nobody counts what is longer than a screen.
+const MANY: usize = 20;
+
+/// A code letter by letter, for who hears it: run together it would be read as a word.
+fn spelled(code: &str) -> String {
+    let letters: Vec<_> = code.chars().map(String::from).collect();
+    letters.join(" ")
 }
 
 /// The day of a time, as `2026-11-26`, in UTC.

@@ -1,6 +1,6 @@
 //! The pages that people see: consent (RFC 6749 §4.1.1), the device code (RFC 8628 §3.3), connected applications, and messages.
 //!
-//! They are made on the server and need no script, send nothing elsewhere, and are under 30 kB with their style. `askama` escapes
+//! They are made on the server and need no script, send nothing elsewhere, and are under 30 kB with their style, unless very many scopes stand on them. `askama` escapes
 //! every value; foreign text stands in `<bdi>`, so that a direction mark in it cannot turn the words around it. Each is in the language
 //! that the browser asks for (English and German are there), and has a light and a dark theme.
 //!

@@ -501,15 +501,77 @@ mod tests {
         }
     }
 
-    #[test]
-    fn ten_applications_with_long_names_and_a_large_logo_are_still_a_small_page() {
-        let mut page = apps(&"N".repeat(80), 10);
-        for app in &mut page.apps {
-            app.scopes.truncate(1);
-        }
+    /// So many scopes, each of 100 characters with its description.
+    fn long_scopes(count: usize) -> Vec<ScopeInWords> {
+        let scope = |number| ScopeInWords {
+            scope: format!("{:-<30}{number:03}", "a.scope"),
+            description: Some("w".repeat(67)),
+        };
+        (0..count).map(scope).collect()
+    }
+
+    fn large_logo() -> Renderer {
         let logo = Logo::svg([b"<svg>".as_slice(), &[b' '; 4 * 1024 - 5]].concat());
-        let renderer = Pages::new().logo(logo).build().unwrap();
-        let page = answer(&renderer, "de", Page::ConnectedApps(Box::new(page)));
+        Pages::new().logo(logo).build().unwrap()
+    }
+
+    /// Whatever a stranger wrote, nothing but the words of the host can make the page longer.
+    #[test]
+    fn consent_of_forty_scopes_is_small_whatever_the_application_says_of_itself() {
+        let address = format!("https://x.example/{}", "&".repeat(256 - 18));
+        let kinds = [
+            LinkKind::Website,
+            LinkKind::PrivacyPolicy,
+            LinkKind::TermsOfService,
+        ];
+        let page = Consent {
+            client_name: "<".repeat(80),
+            client_id: "a".repeat(64),
+            scopes: long_scopes(40),
+            links: kinds.map(|kind| Link::new(kind, &address).unwrap()).into(),
+            ..consent(
+                "n",
+                Asked::Redirect(uri(&format!("https://{}/", "h".repeat(2_000)))),
+            )
+        };
+        let page = answer(&large_logo(), "de", Page::Consent(Box::new(page)));
+        assert!(html(&page).len() < 30_000, "{}", html(&page).len());
+    }
+
+    #[test]
+    fn each_of_three_hundred_scopes_is_shown_and_how_many_they_are() {
+        let shown = |count| {
+            let scopes = long_scopes(count);
+            let page = Consent {
+                scopes,
+                ..consent("n", device("WDJB-MJHT"))
+            };
+            shown(Page::Consent(Box::new(page)))
+        };
+        let page = shown(300);
+        for scope in long_scopes(300) {
+            let line = format!("<li>{} <code>{}</code></li>", "w".repeat(67), scope.scope);
+            assert!(page.contains(&line), "{line}");
+        }
+        let (said, allow) = (
+            page.find("These are 300 permissions."),
+            page.find("Allow</button>"),
+        );
+        assert!(said.is_some() && said < allow);
+        assert!(
+            shown(21).contains("These are 21 permissions.") && !shown(20).contains("These are")
+        );
+        // A line more is what it says and 24 bytes.
+        assert_eq!(shown(300).len() - shown(299).len(), 100 + 24);
+    }
+
+    #[test]
+    fn ten_applications_of_four_scopes_are_a_small_page() {
+        let mut page = apps(&"N".repeat(40), 10);
+        for app in &mut page.apps {
+            app.scopes = long_scopes(4);
+        }
+        let page = answer(&large_logo(), "de", Page::ConnectedApps(Box::new(page)));
         assert!(html(&page).len() < 30_000, "{}", html(&page).len());
     }
 
@@ -580,7 +642,7 @@ mod tests {
         for part in [
             "You are about to connect a device.",
             "in front of you and that it shows exactly this code",
-            ">WDJB-MJHT<",
+            "<span aria-hidden=\"true\">WDJB-MJHT</span><span class=\"unseen\">W D J B - M J H T</span>",
             "Did somebody send you this code",
             "<dd>2 minutes ago</dd>",
             "<bdi>192.0.2.7</bdi>",

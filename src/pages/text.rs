@@ -56,6 +56,8 @@ pub enum Text {
     MayDo,
     /// “It asks for no particular permission.”
     NothingAsked,
+    /// “These are {number} permissions. If that is more than the application needs, choose Deny.”
+    ManyAsked,
     /// “Where it may do that”
     Where,
     /// “Details”
@@ -215,7 +217,7 @@ pub enum Text {
 
 impl Text {
     /// All texts: what a language needs.
-    pub const ALL: [Self; 100] = [
+    pub const ALL: [Self; 101] = [
         Self::Seconds,
         Self::Minutes,
         Self::Hours,
@@ -242,6 +244,7 @@ impl Text {
         Self::UnvouchedDevice,
         Self::MayDo,
         Self::NothingAsked,
+        Self::ManyAsked,
         Self::Where,
         Self::Details,
         Self::AnswerGoesTo,

@@ -88,7 +88,7 @@ pub struct ScopeInWords {
 pub struct Link {
     /// What is there.
     pub kind: LinkKind,
-    /// Its address: `https` and nothing else.
+    /// Its address: `https` and nothing else, of at most 256 bytes.
     pub url: String,
 }
 
@@ -214,10 +214,15 @@ pub enum Message {
     },
 }
 
+/// The longest address that is shown, in bytes.
+const LONGEST: usize = 256;
+
 impl Link {
-    /// None but for an `https` URL: no other scheme is let into an `href`.
+    /// None but for an `https` URL: no other scheme is let into an `href`. None for one that is longer than anybody reads, either: it would
+    /// push the rest of the page out of sight.
     pub(crate) fn new(kind: LinkKind, url: &str) -> Option<Self> {
-        let fits = url.starts_with("https://") && url::Url::parse(url).is_ok();
+        let fits =
+            url.starts_with("https://") && url.len() <= LONGEST && url::Url::parse(url).is_ok();
         let url = url.to_owned();
         fits.then_some(Self { kind, url })
     }
@@ -274,5 +279,12 @@ mod tests {
             assert!(Link::new(LinkKind::Website, text).is_none(), "{text}");
         }
         assert!(Link::new(LinkKind::Website, "https://x.example/").is_some());
+    }
+
+    #[test]
+    fn an_address_that_nobody_would_read_to_its_end_is_not_linked_to() {
+        let of = |length: usize| format!("https://x.example/{}", "a".repeat(length - 18));
+        assert!(Link::new(LinkKind::Website, &of(256)).is_some());
+        assert!(Link::new(LinkKind::Website, &of(257)).is_none());
     }
 }

@@ -49,7 +49,7 @@ fn lines(findings: &[Finding]) -> String {
 impl AuthorizationServer {
     /// Drives the host's finished service through every path of this server, and says what does not work: a layer that is mounted where it
     /// cannot see its paths, something outside of it that answers first, takes bodies or headers away, or changes answers, a login page
-    /// that is not there. For a test of the host's, or its start.
+    /// or a consent page of the host's that is not there. For a test of the host's, or its start.
     ///
     /// The requests are harmless: nobody is signed in, no client is named, nothing is kept, counted or told (but that keys that sign
     /// tokens were made, if there were none yet). What lies behind the endpoints is not asked: neither the host's login nor its policy.
@@ -163,8 +163,8 @@ pub(crate) enum Expected {
     NotOurs,
     /// This endpoint refuses it, or a layer outside of it does: no page of another origin is let in.
     Closed(Route),
-    /// The host has a page there.
-    Page,
+    /// The host has a page there, for this.
+    Page(&'static str),
 }
 
 impl Check {
@@ -194,18 +194,18 @@ impl Check {
         let (route, statuses) = match (&self.expected, &reached) {
             (Expected::NotOurs | Expected::Closed(_), None) => return Ok(()),
             (Expected::Closed(route), Some(_)) => (*route, &[405_u16] as &[u16]),
-            (Expected::NotOurs | Expected::Page, Some(reached)) => {
+            (Expected::NotOurs | Expected::Page(_), Some(reached)) => {
                 let name = reached.route.name();
                 return Err(format!(
                     "is answered by the {name} endpoint, and should not be"
                 ));
             }
-            (Expected::Page, None) if matches!(status, 404 | 405 | 500..) => {
+            (Expected::Page(purpose), None) if matches!(status, 404 | 405 | 500..) => {
                 return Err(format!(
-                    "is where people are sent to sign in, and is answered with {status}"
+                    "is where people are sent to {purpose}, and is answered with {status}"
                 ));
             }
-            (Expected::Page, None) => return Ok(()),
+            (Expected::Page(_), None) => return Ok(()),
             (Expected::Answer(route, statuses), _) => (*route, *statuses),
         };
         let Some(reached) = reached else {

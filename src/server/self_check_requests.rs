@@ -163,8 +163,13 @@ pub(crate) fn checks(config: &Config) -> Vec<Check> {
             checks.push(check(Method::GET, &path, &[], "", Expected::NotOurs));
         }
     }
-    if let Some(path) = config.login_path.as_deref() {
-        checks.push(check(Method::GET, path, &[], "", Expected::Page));
+    for (path, purpose) in [
+        (&config.login_path, "sign in"),
+        (&config.consent_path, "allow or deny"),
+    ] {
+        let page = Expected::Page(purpose);
+        let path = path.as_deref();
+        checks.extend(path.map(|path| check(Method::GET, path, &[], "", page)));
     }
     checks
 }

@@ -113,7 +113,7 @@ impl Client {
         self
     }
 
-    /// Its own web page, which the consent page links to (RFC 7591 §2); not shown unless it is an `https` URL.
+    /// Its own web page, which the consent page links to (RFC 7591 §2); not shown unless it is an `https` URL of at most 256 bytes.
     #[must_use]
     pub fn client_uri(self, uri: impl Into<String>) -> Self {
         self.metadata("client_uri", uri.into())

@@ -8,8 +8,11 @@ use axum::response::Html;
 use axum::routing::get;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tower_oauth::AuthorizationServer;
+use tower_oauth::types::Client;
 use url::Url;
 
+use crate::https;
 use crate::person::Person;
 
 /// The pair of RFC 7636, appendix B. A real client makes a new one for each request.
@@ -67,6 +70,21 @@ impl App {
         }
     }
 
+    /// One that the host of this server has made, and vouches for.
+    pub(crate) async fn vouched_for(oauth: &AuthorizationServer) -> Self {
+        let port = https::serve(pages("/cb")).await;
+        let redirect_uri = format!("https://localhost:{port}/cb");
+        let client = Client::public("app".parse().unwrap())
+            .name(NAME)
+            .redirect_uri(redirect_uri.parse().unwrap());
+        oauth.clients().create(client).await.unwrap();
+        Self {
+            server: oauth.issuer().as_str().to_owned(),
+            client_id: "app".to_owned(),
+            redirect_uri,
+        }
+    }
+
     /// Where its page is.
     pub(crate) fn page(&self) -> String {
         self.redirect_uri.clone()
@@ -84,6 +102,11 @@ impl App {
     /// Where it sends people for a code.
     pub(crate) fn asks(&self, state: &str) -> String {
         self.asks_for(state, "notes:read notes:write")
+    }
+
+    /// As `asks`, and what it wants of the login besides.
+    pub(crate) fn asks_with(&self, state: &str, more: &str) -> String {
+        format!("{}&{more}", self.asks(state))
     }
 
     pub(crate) fn asks_for(&self, state: &str, scope: &str) -> String {
@@ -194,11 +217,15 @@ fn scope(answer: &Value) -> Result<String, String> {
 async fn serve(path: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let pages = Router::new()
-        .route(path, get(came_back))
-        .route("/elsewhere", get(elsewhere));
+    let pages = pages(path);
     tokio::spawn(async { axum::serve(listener, pages).await });
     format!("http://{address}{path}")
+}
+
+fn pages(path: &str) -> Router {
+    Router::new()
+        .route(path, get(came_back))
+        .route("/elsewhere", get(elsewhere))
 }
 
 /// Whatever a test wants a page of another origin to be.

@@ -6,7 +6,10 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 use thirtyfour::common::capabilities::chromium::ChromiumLikeCapabilities as _;
-use thirtyfour::{ChromeCapabilities, DesiredCapabilities, LoggingPrefsLogLevel, WebDriver};
+use thirtyfour::{
+    CapabilitiesHelper as _, ChromeCapabilities, DesiredCapabilities, LoggingPrefsLogLevel,
+    WebDriver,
+};
 
 use crate::person::Person;
 
@@ -110,6 +113,7 @@ fn capabilities(
         capabilities.add_arg(flag)?;
     }
     capabilities.add_arg(&format!("--user-data-dir={}", profile.path().display()))?;
+    capabilities.accept_insecure_certs(true)?; // of the app in `https.rs`
     capabilities.set_browser_log_level(LoggingPrefsLogLevel::All)?;
     if scripts == Scripts::Off {
         // 2 is "block".

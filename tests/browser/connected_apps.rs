@@ -21,6 +21,12 @@ async fn who_removes_an_app_takes_its_tokens_from_it() {
         person.sees("Signed in as Alice").await;
         remove(person).await;
         person.sees("The access was removed.").await;
+        // Which is the first that is said of the page.
+        let title = person.title().await;
+        assert_eq!(
+            title,
+            "The access was removed. Connected applications – Notes"
+        );
         person
             .sees("No application has access to your account.")
             .await;

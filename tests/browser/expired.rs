@@ -2,32 +2,19 @@
 
 use std::time::Duration;
 
-use axum::Router;
-use tokio::net::TcpListener;
-use tower_oauth::types::{Clock as _, ManualClock, Subject, SystemClock};
-use tower_oauth::{AuthorizationServer, Registration};
+use tower_oauth::types::{Clock as _, ManualClock, SystemClock};
 
 use crate::app::App;
 use crate::chromium::browse;
-use crate::consent_heading;
+use crate::{consent_heading, own};
 
 /// Longer than a request waits for its owner, and than a device code lives.
 const TOO_LONG: Duration = Duration::from_secs(601);
 
-/// Where it serves, and its clock. Everybody who comes is alice.
+/// Where it serves, and its clock.
 async fn server() -> (String, ManualClock) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let here = format!("http://{}", listener.local_addr().unwrap());
     let clock = ManualClock::new(SystemClock.now());
-    let oauth = AuthorizationServer::builder(&here)
-        .resource(&here, ["notes:read", "notes:write"])
-        .registration(Registration::open())
-        .login("/login", |_| Subject::new("alice").ok())
-        .clock(clock.clone())
-        .build()
-        .unwrap();
-    let app = Router::new().layer(oauth.layer());
-    tokio::spawn(async { axum::serve(listener, app).await });
+    let (here, _) = own::serve(|builder| builder.clock(clock.clone())).await;
     (here, clock)
 }
 

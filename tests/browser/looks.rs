@@ -39,12 +39,13 @@ const THEMES: [Theme; 2] = [Theme::Light, Theme::Dark];
 const WIDTHS: [u32; 3] = [320, 390, 1440];
 
 /// Leads a fresh visitor to one page after the other, and looks at each.
-async fn each_page(person: &mut Person, look: impl AsyncFn(&Person, Page)) {
+pub(crate) async fn each_page(person: &mut Person, look: impl AsyncFn(&Person, Page)) {
     let demo = demo();
     let app = App::register(demo.base()).await;
     // Some pages say that something is wrong, and are answered so.
-    person.expects_status(400);
-    person.expects_status(403);
+    for status in [400, 403, 429, 503] {
+        person.expects_status(status);
+    }
     for page in ALL {
         person.forget_cookies().await;
         page.go(person, demo.base(), &app).await;

@@ -20,10 +20,13 @@ mod elsewhere;
 #[path = "../support/example.rs"]
 mod example;
 mod expired;
+mod heard;
 mod hosts;
+mod https;
 mod looks;
 #[path = "../support/npm.rs"]
 mod npm;
+mod own;
 mod pages;
 mod person;
 mod prompt;

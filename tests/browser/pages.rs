@@ -1,9 +1,11 @@
-//! Every page there is, and how a person gets there. A new page is a line in `ALL` and an arm of `go`; the tests of `looks.rs` then
-//! hold it to what they hold all others to.
+//! Every page there is, and how a person gets there. A new page is a line in `ALL` and an arm of `go`; the tests of `looks.rs` and
+//! `heard.rs` then hold it to what they hold all others to.
+
+use std::collections::BTreeSet;
 
 use crate::app::App;
-use crate::consent_heading;
 use crate::person::Person;
+use crate::{consent_heading, own};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Page {
@@ -15,13 +17,21 @@ pub(crate) enum Page {
     LoginRefused,
     Consent,
     ConsentVouchedFor,
+    ConsentToMuch,
     AlreadyAnswered,
     RequestUnknown,
+    RequestMalformed,
     RequestRefused,
+    RequestsTooMany,
     ClientUnknown,
+    AddressUnregistered,
+    AnswerForged,
+    StoreGone,
     DeviceCode,
     DeviceCodePrefilled,
     DeviceCodeWrong,
+    DeviceCodeForged,
+    DeviceCodesTooMany,
     DeviceConsent,
     DeviceConnected,
     DeviceDenied,
@@ -31,10 +41,11 @@ pub(crate) enum Page {
     AppsRemoval,
     AppsRemoved,
     AppsForged,
+    AppsNotSignedIn,
     AppsInGerman,
 }
 
-pub(crate) const ALL: [Page; 25] = [
+pub(crate) const ALL: [Page; 34] = [
     Page::Start,
     Page::StartSignedIn,
     Page::CameBack,
@@ -43,13 +54,21 @@ pub(crate) const ALL: [Page; 25] = [
     Page::LoginRefused,
     Page::Consent,
     Page::ConsentVouchedFor,
+    Page::ConsentToMuch,
     Page::AlreadyAnswered,
     Page::RequestUnknown,
+    Page::RequestMalformed,
     Page::RequestRefused,
+    Page::RequestsTooMany,
     Page::ClientUnknown,
+    Page::AddressUnregistered,
+    Page::AnswerForged,
+    Page::StoreGone,
     Page::DeviceCode,
     Page::DeviceCodePrefilled,
     Page::DeviceCodeWrong,
+    Page::DeviceCodeForged,
+    Page::DeviceCodesTooMany,
     Page::DeviceConsent,
     Page::DeviceConnected,
     Page::DeviceDenied,
@@ -59,6 +78,7 @@ pub(crate) const ALL: [Page; 25] = [
     Page::AppsRemoval,
     Page::AppsRemoved,
     Page::AppsForged,
+    Page::AppsNotSignedIn,
     Page::AppsInGerman,
 ];
 
@@ -75,6 +95,45 @@ impl Page {
         name
     }
 
+    /// The page of the crate that it is, by the name of its variant; none for the pages of the demo itself.
+    fn shows(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Start
+            | Self::StartSignedIn
+            | Self::CameBack
+            | Self::CameBackInVain
+            | Self::Login
+            | Self::LoginRefused => return None,
+            Self::Consent
+            | Self::ConsentVouchedFor
+            | Self::ConsentToMuch
+            | Self::ConsentInGerman
+            | Self::DeviceConsent => "Page::Consent",
+            Self::DeviceCode | Self::DeviceCodePrefilled | Self::DeviceCodeWrong => {
+                "Page::DeviceCode"
+            }
+            Self::NoApps
+            | Self::Apps
+            | Self::AppsRemoval
+            | Self::AppsRemoved
+            | Self::AppsInGerman => "Page::ConnectedApps",
+            Self::RequestRefused => "Page::Leaving",
+            Self::AlreadyAnswered => "Message::Answered",
+            Self::RequestUnknown => "Message::Expired",
+            Self::RequestMalformed => "Message::Invalid",
+            Self::RequestsTooMany | Self::DeviceCodesTooMany => "Message::TooMany",
+            Self::ClientUnknown => "Message::UnknownApplication",
+            Self::AddressUnregistered => "Message::UnregisteredAddress",
+            Self::AnswerForged => "Message::Forged",
+            Self::StoreGone => "Message::Unavailable",
+            Self::DeviceCodeForged => "Message::ForgedCode",
+            Self::DeviceConnected => "Message::DeviceConnected",
+            Self::DeviceDenied => "Message::DeviceDenied",
+            Self::AppsForged => "Message::ForgedRemoval",
+            Self::AppsNotSignedIn => "Message::NotSignedIn",
+        })
+    }
+
     /// The way there, of somebody who is not signed in.
     pub(crate) async fn go(self, person: &Person, server: &str, app: &App) {
         let at = |path: &str| format!("{server}{path}");
@@ -87,6 +146,12 @@ impl Page {
                 person.sees("alice").await;
             }
             Self::ConsentVouchedFor => own_app_asks(person, &at("/")).await,
+            Self::ConsentToMuch => {
+                let (own, scope) = own::generous().await;
+                let app = App::register(&own).await;
+                person.open(&app.asks_for("one", &scope)).await;
+                person.sees("These are 40 permissions.").await;
+            }
             Self::CameBack => {
                 own_app_asks(person, &at("/")).await;
                 person.press("Allow").await;
@@ -113,12 +178,46 @@ impl Page {
                     .open(&at("/auth/authorize?interaction=long-ago"))
                     .await;
             }
+            Self::RequestMalformed => {
+                person.open(&at("/auth/authorize")).await;
+                person.sees_heading("This does not work").await;
+            }
             Self::RequestRefused => {
                 person.open(&app.asks_for("one", "everything")).await;
+                person.sees_heading("This request cannot be answered").await;
+            }
+            Self::RequestsTooMany => {
+                let own = own::impatient().await;
+                for _ in 0..2 {
+                    let app = App::register(&own).await;
+                    person.open(&app.asks("one")).await;
+                }
+                person.sees("There were too many tries. Wait for").await;
             }
             Self::ClientUnknown => {
                 let query = "response_type=code&client_id=nobody&code_challenge=x";
                 person.open(&at(&format!("/auth/authorize?{query}"))).await;
+                person.sees_heading("Unknown application").await;
+            }
+            Self::AddressUnregistered => {
+                let query =
+                    "response_type=code&client_id=demo-app&redirect_uri=https://evil.example/";
+                person.open(&at(&format!("/auth/authorize?{query}"))).await;
+                person.sees_heading("Not sent on").await;
+            }
+            Self::AnswerForged => {
+                consent(person, app).await;
+                forge(person).await;
+                person.press("Allow").await;
+                person
+                    .sees("Go back to the application and start again.")
+                    .await;
+            }
+            Self::StoreGone => {
+                let own = own::broken().await;
+                let query = "response_type=code&client_id=app";
+                person.open(&format!("{own}/auth/authorize?{query}")).await;
+                person.sees("If you ask for help, name").await;
             }
             Self::DeviceCode => person.open(&at("/device")).await,
             Self::DeviceCodePrefilled => {
@@ -129,6 +228,25 @@ impl Page {
             Self::DeviceCodeWrong => {
                 person.open(&at("/device?user_code=BBBB-BBBB")).await;
                 person.press("Continue").await;
+                person.sees("This code is not valid.").await;
+            }
+            Self::DeviceCodeForged => {
+                let form = format!(
+                    "<form method=post action={}><input name=user_code value=BBBB-BBBB><button>Win a prize</button></form>",
+                    at("/device")
+                );
+                person.open(&app.elsewhere("localhost", &form)).await;
+                person.press("Win a prize").await;
+                person.sees("The code did not come from this page.").await;
+            }
+            Self::DeviceCodesTooMany => {
+                let own = own::impatient().await;
+                person.open(&format!("{own}/device")).await;
+                for _ in 0..2 {
+                    person.fill_in("Code", "BBBB-BBBB").await;
+                    person.press("Continue").await;
+                }
+                person.sees("There were too many tries. Wait for").await;
             }
             Self::DeviceConsent => device_consent(person, app).await,
             Self::DeviceConnected => {
@@ -166,11 +284,14 @@ impl Page {
             }
             Self::AppsForged => {
                 apps(person, server, app).await;
-                person
-                    .run("document.querySelector('[name=csrf]').value = 'made up'")
-                    .await;
+                forge(person).await;
                 remove(person).await;
-                person.sees_heading("Not accepted").await;
+                person.sees("Nothing was removed").await;
+            }
+            Self::AppsNotSignedIn => {
+                // As a login leads back that has signed nobody in.
+                person.open(&at("/connected-apps?signed_in=1")).await;
+                person.sees_heading("Not signed in").await;
             }
             Self::AppsInGerman => {
                 apps(person, server, app).await;
@@ -210,6 +331,13 @@ async fn device_consent(person: &Person, app: &App) {
     person.sees_heading(&consent_heading()).await;
 }
 
+/// Changes the value that shows where a form comes from.
+async fn forge(person: &Person) {
+    person
+        .run("document.querySelector('[name=csrf]').value = 'made up'")
+        .await;
+}
+
 /// The list of somebody who has allowed one app.
 async fn apps(person: &Person, server: &str, app: &App) {
     app.is_allowed(person).await;
@@ -221,4 +349,29 @@ async fn apps(person: &Person, server: &str, app: &App) {
 pub(crate) async fn remove(person: &Person) {
     person.unfold("Remove access").await;
     person.press("Yes, remove").await;
+}
+
+/// The variants of an enumeration of `view.rs`, as `shows` names them.
+fn variants(name: &str) -> Vec<String> {
+    let source = include_str!("../../src/pages/view.rs");
+    let (_, rest) = source
+        .split_once(&format!("pub enum {name} {{\n"))
+        .expect("it is there");
+    let (body, _) = rest.split_once("\n}").unwrap();
+    let variant = |line: &str| {
+        let line = line.strip_prefix("    ")?;
+        let variant = line.split(|c: char| !c.is_ascii_alphanumeric()).next()?;
+        (!variant.is_empty()).then(|| format!("{name}::{variant}"))
+    };
+    body.lines().filter_map(variant).collect()
+}
+
+#[test]
+fn every_page_of_the_crate_is_looked_at() {
+    let mut there: BTreeSet<_> = variants("Page").into_iter().collect();
+    assert!(there.remove("Page::Message"), "each message is a page");
+    there.extend(variants("Message"));
+    assert!(there.len() > 15, "{there:?}");
+    let shown: BTreeSet<_> = ALL.iter().filter_map(|page| page.shows()).collect();
+    assert!(there.iter().eq(shown.iter()), "{there:?}\n{shown:?}");
 }

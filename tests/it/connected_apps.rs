@@ -50,7 +50,7 @@ async fn a_person_sees_who_has_access_and_takes_it_back() {
     server.advance(120);
     let page = server.get(PATH, Some("alice")).await;
     for part in [
-        "<h2><bdi>Harbor App</bdi></h2>",
+        "<h2><bdi id=\"a1\">Harbor App</bdi></h2>",
         "Signed in as <bdi>alice</bdi>",
         "Read your ledger <code>ledger.read</code>",
         "<dd>app.harbor.test</dd>",

@@ -85,9 +85,11 @@ mod postgres_server;
 mod presented;
 mod publisher;
 mod purged;
+mod qr;
 mod races;
 #[path = "../support/raw_grpc.rs"]
 mod raw_grpc;
+mod readme;
 mod redirect_uri;
 #[path = "../support/redis.rs"]
 #[expect(dead_code, reason = "whoever names Redis by TEST_STORE has it")]

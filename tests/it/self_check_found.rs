@@ -314,6 +314,45 @@ async fn a_login_that_is_not_there_is_found() {
 }
 
 #[tokio::test]
+async fn a_consent_page_of_the_hosts_that_is_not_there_is_found() {
+    let consent = |path: &'static str| Harness::of(builder().consent_page(path));
+    let page = || get(|| async { "May it?" });
+    let server = consent("/app/consent?step=1").await;
+    let there = host().route("/app/consent", page());
+    let well = there.layer(server.oauth.layer());
+    assert_eq!(found(&server, well).await, [""; 0]);
+    let findings = found(&server, host().layer(server.oauth.layer())).await;
+    let line = "is where people are sent to allow or deny, and is answered with 404";
+    assert_eq!(findings, [format!("GET /app/consent?step=1: {line}")]);
+
+    // Below the endpoints, which a router strips of their prefix, the host's page is out of reach.
+    let server = consent("/auth/consent").await;
+    let nested = |router: Router| {
+        router
+            .nest_service("/auth", server.oauth.service().nested_at("/auth"))
+            .fallback_service(server.oauth.well_known_service())
+    };
+    let findings = found(&server, nested(host())).await;
+    assert_eq!(findings, [format!("GET /auth/consent: {line}")]);
+    let ahead = nested(host().route("/auth/consent", page()));
+    assert_eq!(found(&server, ahead).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_page_of_the_hosts_whose_path_is_changed_into_an_endpoints_is_found() {
+    use tower::Layer as _;
+    let server = Harness::of(builder().consent_page("/auth/token/")).await;
+    let there = host().route("/auth/token/", get(|| async { "May it?" }));
+    let trims = tower_http::normalize_path::NormalizePathLayer::trim_trailing_slash();
+    let mounted = trims.layer(there.layer(server.oauth.layer()));
+    let error = server.oauth.self_check(&mounted).await.unwrap_err();
+    let line = "GET /auth/token/: is answered by the token endpoint, and should not be";
+    let found = error.to_string();
+    // As what stands beside the endpoint, and as the page.
+    assert_eq!(found.lines().collect::<Vec<_>>(), [line, line]);
+}
+
+#[tokio::test]
 async fn a_service_that_does_not_answer_is_found() {
     let server = server().await;
     let hangs = from_fn(async |request: Request, next: Next| {
