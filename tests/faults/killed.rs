@@ -146,14 +146,11 @@ async fn s04_a_yes_on_the_page_gives_one_code_at_most_wherever_a_node_is_killed(
             &place,
             async |node, person| node.authorize(person).await,
             async |node, person, page| node.decide(page, person, "allow").await,
-            async |node, person, page, point| {
+            async |node, person, page, _| {
+                // Nothing was sent. Whatever code was made of the first click has ended: the one of the second is good, and no third.
                 let again = node.decide(page, person, "allow").await;
-                if point.has_done(0) {
-                    // Nothing was sent, and an answer is final: the person begins again.
-                    again.page(400);
-                } else {
-                    node.redeem(&again.parameter("code")).await.ok();
-                }
+                node.redeem(&again.parameter("code")).await.ok();
+                node.decide(page, person, "allow").await.page(400);
                 node.tokens(person).await;
             },
         )

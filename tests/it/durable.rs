@@ -91,9 +91,9 @@ async fn answered_after_its_commits(store: &SqliteStore, mut asked: Asked<'_>) -
 }
 
 async fn stands(store: &SqliteStore, token: &str) -> bool {
-    let mut digest = *Digest::of("access_token", token.as_bytes()).as_bytes();
-    let place = URL_SAFE_NO_PAD.decode(&token["toa_".len()..][..8]);
-    digest[..6].copy_from_slice(&place.unwrap());
+    let bytes = URL_SAFE_NO_PAD.decode(&token["toa_".len()..]).unwrap();
+    let mut digest = *Digest::of("access_token", &bytes).as_bytes();
+    digest[..6].copy_from_slice(&bytes[..6]);
     let key = Key::new(Kind::AccessToken, Digest::from_bytes(digest));
     store.get(key).await.unwrap().is_some()
 }
