@@ -61,6 +61,9 @@ pub(super) const fn english(text: Text) -> &'static str {
         Text::DeviceHint => {
             "Type the code that your device shows. Small or capital letters, spaces and dashes make no difference."
         }
+        Text::DeviceHintFilledIn => {
+            "Look at your device: go on only if it shows exactly this code."
+        }
         Text::GivenCode => "Did somebody send you a code?",
         Text::GivenCodeText => "Do not type it here: it would let them into your account.",
         Text::Code => "Code",
@@ -133,7 +136,7 @@ pub(super) const fn english(text: Text) -> &'static str {
         Text::UnregisteredText => {
             "The address to return to is not registered for this application. So that nothing of yours gets into wrong hands, you are not sent there. Tell the makers of the application."
         }
-        Text::TooManyTitle => "Too many tries",
+        Text::TooManyTitle => "Please wait",
         Text::TooManyText => "There were too many tries. Wait for {time}, and then try again.",
         Text::UnavailableTitle => "Not available right now",
         Text::UnavailableText => {

@@ -63,6 +63,9 @@ pub(super) const fn german(text: Text) -> &'static str {
         Text::DeviceHint => {
             "Geben Sie den Code ein, den Ihr Gerät anzeigt. Groß- und Kleinschreibung, Leerzeichen und Striche spielen keine Rolle."
         }
+        Text::DeviceHintFilledIn => {
+            "Schauen Sie auf Ihr Gerät: Fahren Sie nur fort, wenn es genau diesen Code anzeigt."
+        }
         Text::GivenCode => "Hat Ihnen jemand einen Code geschickt?",
         Text::GivenCodeText => {
             "Geben Sie ihn hier nicht ein: Diese Person käme damit in Ihr Konto."
@@ -143,7 +146,7 @@ pub(super) const fn german(text: Text) -> &'static str {
         Text::UnregisteredText => {
             "Die Adresse, an die es zurückgehen soll, ist für diese Anwendung nicht angemeldet. Damit nichts in falsche Hände gerät, werden Sie nicht dorthin geschickt. Sagen Sie es den Herstellern der Anwendung."
         }
-        Text::TooManyTitle => "Zu viele Versuche",
+        Text::TooManyTitle => "Bitte warten",
         Text::TooManyText => {
             "Es gab zu viele Versuche. Warten Sie {time}, und versuchen Sie es dann noch einmal."
         }

@@ -90,6 +90,8 @@ pub enum Text {
     DeviceTitleProblem,
     /// “Type the code that your device shows. Small or capital letters, spaces and dashes make no difference.”
     DeviceHint,
+    /// “Look at your device: go on only if it shows exactly this code.”
+    DeviceHintFilledIn,
     /// “Did somebody send you a code?”
     GivenCode,
     /// “Do not type it here: it would let them into your account.”
@@ -191,7 +193,7 @@ pub enum Text {
     /// “The address to return to is not registered for this application. So that nothing of yours gets into wrong hands, you
     /// are not sent there. Tell the makers of the application.”
     UnregisteredText,
-    /// “Too many tries”
+    /// “Please wait”
     TooManyTitle,
     /// “There were too many tries. Wait for {time}, and then try again.”
     TooManyText,
@@ -217,7 +219,7 @@ pub enum Text {
 
 impl Text {
     /// All texts: what a language needs.
-    pub const ALL: [Self; 101] = [
+    pub const ALL: [Self; 102] = [
         Self::Seconds,
         Self::Minutes,
         Self::Hours,
@@ -261,6 +263,7 @@ impl Text {
         Self::DeviceTitle,
         Self::DeviceTitleProblem,
         Self::DeviceHint,
+        Self::DeviceHintFilledIn,
         Self::GivenCode,
         Self::GivenCodeText,
         Self::Code,

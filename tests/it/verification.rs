@@ -77,10 +77,18 @@ async fn rfc8628_3_3_1_the_complete_uri_fills_the_code_in_and_approves_nothing()
             assert_eq!(page.status, 200);
             assert_eq!(page.text().matches(&format!("value=\"{code}\"")).count(), 1);
             assert!(page.text().contains("Did somebody send you a code?"));
+            // Who has nothing to type is not told to, but to compare.
+            assert!(page.text().contains("only if it shows exactly this code"));
+            assert!(!page.text().contains("Type the code"));
         }
     }
     let empty = server.get("/device", None).await;
     assert!(empty.text().contains("value=\"\"") && !empty.text().contains(&code));
+    assert!(
+        empty
+            .text()
+            .contains("Type the code that your device shows")
+    );
     let device_code = answer.member("device_code");
     server
         .poll(&device_code)
