@@ -10,6 +10,7 @@
 //! - `bytes`: bytes for each token in memory and in Redis.
 //! - `purge`: `TOTAL` records (default 1,000,000) that live for a minute of an injected clock, ten times as many as live at a time, and the
 //!   size of what is kept after each tenth.
+//! - `pause`: how long an insert into memory takes at worst while `TOTAL` records (default 4,000,000) come to it.
 //!
 //! PostgreSQL syncs (`fsync` and `synchronous_commit` are on) but in `purge`, where nothing depends on it; `redis` syncs once a second
 //! and `redis_always` before it answers. All processes share the machine. Lines that begin with `{` are for `benches/stores/plot.py`.
@@ -24,6 +25,7 @@
 mod churn;
 mod flows;
 mod growth;
+mod pause;
 mod place;
 #[path = "../../tests/support/postgres.rs"]
 #[expect(dead_code, reason = "tests use more of it")]
@@ -42,8 +44,9 @@ fn main() {
         Ok("growth") => runtime.block_on(growth::measure()),
         Ok("bytes") => runtime.block_on(growth::bytes()),
         Ok("purge") => runtime.block_on(churn::measure()),
+        Ok("pause") => runtime.block_on(pause::measure()),
         Ok("rates") | Err(_) => runtime.block_on(rates::measure()),
-        Ok(other) => panic!("PART={other} is none of rates, growth, bytes, purge"),
+        Ok(other) => panic!("PART={other} is none of rates, growth, bytes, purge, pause"),
     }
 }
 
