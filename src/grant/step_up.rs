@@ -144,7 +144,7 @@ fn is_recent(asked: &AuthenticationRequest, auth_time: Timestamp, now: Timestamp
 
 #[cfg(test)]
 mod tests {
-    use super::{SignIn, judge, parse};
+    use super::{SignIn, is_silent, judge, parse};
     use crate::protocol::form::Form;
     use crate::types::{Authentication, AuthenticationRequest, Prompt, Timestamp};
 
@@ -153,6 +153,22 @@ mod tests {
     fn asked(query: &str) -> AuthenticationRequest {
         let form = Form::parse(query.as_bytes()).unwrap();
         parse(&form, Timestamp::from_secs(NOW)).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_request_is_silent_by_one_word_of_its_prompt_be_it_valid_or_not() {
+        let silent = |query: &str| is_silent(&Form::parse(query.as_bytes()).unwrap());
+        assert!(silent("prompt=none") && silent("scope=a&prompt=none+login"));
+        for loud in [
+            "",
+            "prompt=",
+            "prompt=login",
+            "prompt=nonesuch",
+            "scope=none",
+        ] {
+            assert!(!silent(loud), "{loud}");
+        }
+        assert!(!silent("prompt=none&prompt=none"), "which of them counts?");
     }
 
     /// What comes of a sign-in so many seconds after the request (before, if negative), judged a minute after the request.
