@@ -129,6 +129,27 @@ async fn s13_only_the_same_answer_by_the_same_person_from_the_same_page_is_given
     assert_eq!(tokens.member("scope"), "ledger.read");
 }
 
+/// Between the two clicks all access was taken from the client: the first yes is worth nothing, and neither is a code that is made of it.
+#[tokio::test]
+async fn s06_a_click_after_a_removal_is_no_second_one_and_sends_nobody_away_with_a_dead_code() {
+    for way in ["client of the subject", "subject", "client"] {
+        let server = Harness::new().await;
+        let page = server.authorize("").await;
+        code(&server.decide(&page, "alice", "allow").await);
+        let (grants, app) = (server.oauth.grants(), "app".parse().unwrap());
+        match way {
+            "subject" => grants.revoke_all_of_subject(&alice()).await.unwrap(),
+            "client" => assert!(grants.revoke_all_of_client(&app).await.unwrap()),
+            _ => assert!(!grants.revoke_client(&alice(), &app).await.unwrap()),
+        }
+        is_already_answered(&server.decide(&page, "alice", "allow").await);
+        // Whoever begins again is asked again, and what they approve lives.
+        let page = server.authorize("").await;
+        let code = code(&server.decide(&page, "alice", "allow").await);
+        assert_eq!(server.redeem(&code).await.status, 200, "{way}");
+    }
+}
+
 #[tokio::test]
 async fn a_second_click_on_deny_sends_the_client_the_same_once_more() {
     let server = Harness::new().await;
