@@ -108,10 +108,8 @@ async fn end_before(
     let (records, now) = (&server.records, server.now());
     let is_same = |before: &Approved| {
         let new = &record.approved;
-        let epochs = |of: &Approved| (of.client_epoch, of.subject_epoch, of.removal);
         // What was revoked in between is worth nothing, and no code that is made of it is either.
-        (&before.subject, &before.scope) == (&new.subject, &new.scope)
-            && epochs(before) == epochs(new)
+        (&before.subject, &before.scope) == (&new.subject, &new.scope) && before.same_epochs(new)
     };
     let mut ended = None;
     loop {

@@ -253,7 +253,7 @@ pub enum Decision {
 /// | two requests at once | each stands by itself |
 /// | the back button, and then the other answer | a page (400) says that the answer was given and is final |
 /// | a second click on Allow | the same as the first: another code takes the place of the first one, which ends. If the client has used that one already, or it has expired, or the access was taken back meanwhile, a page (400) says that the answer was given. One grant at most comes of it |
-/// | a second click on Deny, or about a device | the same as the first |
+/// | a second click on Deny, or about a device | the same as the first; if the device has lost its access meanwhile, a page (400) says that the answer was given |
 /// | the session is lost before the answer | the host says `Login`: the answer is dropped, and the person is asked again after the login |
 /// | somebody else is signed in by then | 403, and their own page when the request is opened again |
 /// | `resume` after the request has ended | the same pages, or for the same yes of the same person, or the same no, what a second click gets; [`pending`](super::AuthorizationServer::pending) says [`NotPending`] |

@@ -33,6 +33,14 @@ pub(crate) struct Approved {
     pub(crate) authentication: Authentication,
 }
 
+impl Approved {
+    /// Whether nothing was revoked between the one yes and the other.
+    pub(crate) fn same_epochs(&self, other: &Self) -> bool {
+        let epochs = |of: &Self| (of.client_epoch, of.subject_epoch, of.removal);
+        epochs(self) == epochs(other)
+    }
+}
+
 /// What an owner approved, and its whole refresh family.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Grant {

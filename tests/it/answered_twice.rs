@@ -256,6 +256,31 @@ async fn a_second_click_about_a_device_is_told_what_the_first_was() {
 }
 
 #[tokio::test]
+async fn s06_a_click_about_a_device_that_has_lost_its_access_does_not_say_that_it_is_connected() {
+    for way in ["removed before it asked", "removed", "signed out"] {
+        let server = Harness::new().await;
+        let (device_code, user_code) = server.device().await;
+        let page = server.enter(&user_code, "alice").await;
+        let connected = server.decide(&page, "alice", "allow").await;
+        assert_eq!(connected.status, 200);
+        let (grants, tv) = (server.oauth.grants(), "tv".parse().unwrap());
+        if way != "removed before it asked" {
+            let (_, refresh) = server.poll(&device_code).await.pair();
+            let again = server.decide(&page, "alice", "allow").await;
+            assert_eq!(again.text(), connected.text());
+            if way == "signed out" {
+                let form = format!("client_id=tv&token={refresh}");
+                assert_eq!(server.post("/auth/revoke", &form).await.status, 200);
+            }
+        }
+        if way != "signed out" {
+            grants.revoke_client(&alice(), &tv).await.unwrap();
+        }
+        is_already_answered(&server.decide(&page, "alice", "allow").await);
+    }
+}
+
+#[tokio::test]
 async fn who_clicks_again_and_again_is_held_back_like_whoever_asks_again_and_again() {
     let limit = Limit::per_minute(4, 4);
     let server = Harness::with(|builder| builder.authorization_requests(limit)).await;
