@@ -32,7 +32,8 @@ fn show(server: &Inner, request: &Request<Bytes>) -> Result<Response<Bytes>, OAu
     let user_code = form
         .one("user_code")?
         .map(device::normal)
-        .map(|code| device::shown(&code));
+        .map(|code| device::shown(&code))
+        .filter(|code| !code.is_empty());
     Ok(code_page(server, StatusCode::OK, user_code))
 }
 
