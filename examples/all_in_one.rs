@@ -93,8 +93,12 @@ struct Person {
 async fn enter(
     State((oauth, sessions)): State<(AuthorizationServer, Sessions)>,
     Query(Waiting { interaction }): Query<Waiting>,
+    headers: HeaderMap,
     Form(Person { name }): Form<Person>,
 ) -> Result<Response, StatusCode> {
+    if !is_from_here(&headers) {
+        return Err(StatusCode::FORBIDDEN);
+    }
     let id = Secret::generate().map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     let mut sessions = sessions
         .lock()
@@ -103,6 +107,12 @@ async fn enter(
     let cookie = format!("session={}; HttpOnly; SameSite=Lax", id.expose());
     let back = Redirect::to(&oauth.resume_path(&interaction));
     Ok((AppendHeaders([("set-cookie", cookie)]), back).into_response())
+}
+
+/// Whether a form comes from a page of this site, as browsers say: no other site's form signs anybody in, under a name that is not theirs.
+fn is_from_here(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site");
+    site.is_some_and(|site| site == "same-origin")
 }
 
 /// The session layer: looks for the cookie that `enter` has set.

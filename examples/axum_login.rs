@@ -12,8 +12,8 @@ use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use axum::extract::{Form, Query, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use axum::{Router, routing::get};
 use axum_login::{AuthManagerLayerBuilder, AuthSession, AuthUser, AuthnBackend, UserId};
@@ -95,9 +95,12 @@ async fn form() -> Html<&'static str> {
 async fn enter(
     State(oauth): State<AuthorizationServer>,
     Query(waiting): Query<Waiting>,
-    mut session: AuthSession<People>,
+    (mut session, headers): (AuthSession<People>, HeaderMap),
     Form(password): Form<Password>,
 ) -> Response {
+    if !is_from_here(&headers) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
     let person = match session.authenticate(password).await {
         Ok(Some(person)) => person,
         Ok(None) => return (StatusCode::UNAUTHORIZED, form().await).into_response(),
@@ -108,6 +111,12 @@ async fn enter(
     }
     let next = waiting.interaction.map(|id| oauth.resume_path(&id));
     Redirect::to(next.as_deref().unwrap_or("/login")).into_response()
+}
+
+/// Whether a form comes from a page of this site, as browsers say: no other site's form signs anybody in, under a name that is not theirs.
+fn is_from_here(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site");
+    site.is_some_and(|site| site == "same-origin")
 }
 
 #[derive(Clone, Debug)]

@@ -8,8 +8,8 @@ use std::error::Error;
 
 use askama::Template;
 use axum::extract::{Form, Query, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
@@ -123,12 +123,8 @@ async fn answer(
         return Ok(Redirect::to(&oauth.resume_path(one("interaction"))).into_response());
     };
     let csrf: Option<String> = session.get(CSRF).await.map_err(broken)?;
-    let from_here = parts
-        .headers
-        .get("sec-fetch-site")
-        .is_some_and(|site| site == "same-origin");
     let same = |csrf: String| bool::from(csrf.as_bytes().ct_eq(one("csrf").as_bytes()));
-    if !from_here || !csrf.is_some_and(same) {
+    if !is_from_here(&parts.headers) || !csrf.is_some_and(same) {
         return Err(StatusCode::FORBIDDEN); // another site's form, or another person's
     }
     // Nothing ticked is a no.
@@ -212,10 +208,19 @@ struct Person {
 async fn enter(
     State(oauth): State<AuthorizationServer>,
     Query(Waiting { interaction }): Query<Waiting>,
-    session: Session,
+    (session, headers): (Session, HeaderMap),
     Form(Person { name }): Form<Person>,
 ) -> Result<Redirect, StatusCode> {
+    if !is_from_here(&headers) {
+        return Err(StatusCode::FORBIDDEN);
+    }
     session.flush().await.map_err(broken)?; // what another person was asked nobody else answers
     session.insert("name", name).await.map_err(broken)?;
     Ok(Redirect::to(&oauth.resume_path(&interaction)))
+}
+
+/// Whether a form comes from a page of this site, as browsers say: no other site's form signs anybody in, under a name that is not theirs.
+fn is_from_here(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site");
+    site.is_some_and(|site| site == "same-origin")
 }

@@ -10,8 +10,8 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{Form, Query, Request, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{Html, Redirect, Response};
 use axum::{Router, routing::get};
@@ -154,9 +154,12 @@ struct Person {
 async fn enter(
     State(oauth): State<AuthorizationServer>,
     Query(Waiting { interaction }): Query<Waiting>,
-    session: Session,
+    (session, headers): (Session, HeaderMap),
     Form(Person { name }): Form<Person>,
 ) -> Result<Redirect, StatusCode> {
+    if !is_from_here(&headers) {
+        return Err(StatusCode::FORBIDDEN);
+    }
     let signed_in = async {
         session.flush().await?;
         session.insert("name", name).await
@@ -165,4 +168,10 @@ async fn enter(
         .await
         .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     Ok(Redirect::to(&oauth.resume_path(&interaction)))
+}
+
+/// Whether a form comes from a page of this site, as browsers say: no other site's form signs anybody in, under a name that is not theirs.
+fn is_from_here(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site");
+    site.is_some_and(|site| site == "same-origin")
 }

@@ -191,6 +191,28 @@ async fn nobody_gets_in_by_a_wrong_password_and_a_no_is_told_to_the_app() {
     assert_eq!((iss, code), (Some(Demo::ISSUER), None));
 }
 
+// req: http-cookie-1
+#[tokio::test]
+async fn behind_tls_the_session_has_a_name_that_no_other_host_can_plant() {
+    let http = Client::builder().redirect(reqwest::redirect::Policy::none());
+    let http = http.build().unwrap();
+    for (issuer, secure) in [("https://localhost", true), (Demo::ISSUER, false)] {
+        let arguments = ["--listen", "127.0.0.1:0", "--store", "memory:", "--issuer"];
+        let demo = Example::start("demo", &[arguments.as_slice(), &[issuer]].concat());
+        let person = [("username", "alice"), ("password", "wonderland")];
+        let enter = http.post(format!("{}/login", demo.base()));
+        let enter = enter.header("sec-fetch-site", "same-origin").form(&person);
+        let answer = enter.send().await.unwrap();
+        let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+        assert_eq!(cookie.starts_with("__Host-session="), secure, "{cookie}");
+        for attribute in ["HttpOnly", "SameSite=Lax", "Path=/"] {
+            assert!(cookie.contains(attribute), "{cookie}");
+        }
+        assert_eq!(cookie.contains("Secure"), secure, "{cookie}");
+        assert!(!cookie.contains("Domain"), "{cookie}");
+    }
+}
+
 #[tokio::test]
 async fn a_device_waits_until_its_owner_has_typed_the_code_in() {
     let demo = Demo::start();

@@ -37,6 +37,45 @@ async fn each_example_serves_its_metadata_and_protects_its_notes() {
     }
 }
 
+// req: 6749-10.12-1, http-csrf-1
+#[tokio::test]
+async fn no_other_site_signs_anybody_in_at_an_example() {
+    let redirect = reqwest::redirect::Policy::none();
+    let http = reqwest::Client::builder()
+        .redirect(redirect)
+        .build()
+        .unwrap();
+    for (name, path) in [
+        ("axum_login", "/login"),
+        ("forward", "/login"),
+        ("spa", "/session"),
+        ("mcp_server", "/login"),
+        ("all_in_one", "/login"),
+    ] {
+        let program = Example::start(name, &["127.0.0.1:0"]);
+        let enter = async |from: Option<&str>| {
+            let form = [
+                ("name", "mallory"),
+                ("username", "alice"),
+                ("password", "wonderland"),
+            ];
+            let request = http.post(format!("{}{path}?interaction=x", program.base()));
+            let request = request.form(&form);
+            let request = match from {
+                Some(site) => request.header("sec-fetch-site", site),
+                None => request,
+            };
+            let answer = request.send().await.unwrap();
+            let has_session = answer.headers().contains_key("set-cookie");
+            (answer.status().as_u16(), has_session)
+        };
+        assert_eq!(enter(Some("same-origin")).await, (303, true), "{name}");
+        for from in [Some("cross-site"), Some("same-site"), Some("none"), None] {
+            assert_eq!(enter(from).await, (403, false), "{name} {from:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn plain_hyper_gives_a_token_and_takes_it() {
     let program = Example::start("hyper", &["127.0.0.1:0"]);

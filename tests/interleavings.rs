@@ -492,6 +492,20 @@ fn s04_in_every_order_a_second_click_while_the_code_is_redeemed_leads_to_one_gra
 }
 
 #[test]
+fn s06_in_every_order_a_second_click_beside_a_removal_leads_to_no_grant() {
+    let meet = |kind| clicks(kind) || removals(kind);
+    let scene = async |world: &World, turns: &mut Vec<bool>| {
+        let form = world.form().await;
+        let first = world.press(&form, "allow").await;
+        let second = world.press(&form, "allow");
+        let [second, _] = both(world, (meet, turns), second, world.remove());
+        world.redeemed(&[&first, &second]).await == 0 && world.begins_anew(&second).await
+    };
+    let orders = explore(false, &scene).expect("it holds in every order");
+    assert!(orders > 50, "only {orders} orders");
+}
+
+#[test]
 fn s07_in_every_order_of_a_yes_and_a_no_one_stands() {
     holds_in_every_order(&async |world, turns| {
         let form = world.form().await;

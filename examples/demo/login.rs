@@ -38,12 +38,15 @@ pub(crate) fn routes(oauth: &AuthorizationServer, lines: &str, clock: OffBy) -> 
         .with_state(state)
 }
 
-/// The outermost layer: a cookie that other sites' forms do not carry (`Lax`), so that nobody else signs a person out or in.
+/// The outermost layer: a cookie that other sites' forms do not carry (`Lax`), so that nobody else signs a person out or in. Behind TLS it has
+/// a name that browsers take from this very host alone, so that no other host of the domain plants one.
 pub(crate) fn sessions(oauth: &AuthorizationServer) -> SessionManagerLayer<MemoryStore> {
+    let secure = oauth.issuer().as_str().starts_with("https://");
+    let name = if secure { "__Host-session" } else { "session" };
     SessionManagerLayer::new(MemoryStore::default())
-        .with_name("session")
+        .with_name(name)
         .with_same_site(SameSite::Lax)
-        .with_secure(oauth.issuer().as_str().starts_with("https://"))
+        .with_secure(secure)
 }
 
 /// Inside of it: puts the person who is signed in into the extensions of the request, where everybody else finds them.

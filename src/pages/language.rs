@@ -118,19 +118,19 @@ impl HtmlSafe for Phrase<'_> {}
 pub(super) fn choose<'a>(accepted: &str, spoken: &'a [Spoken]) -> Option<&'a Spoken> {
     let mut ranges: Vec<(&str, u32)> = accepted.split(',').take(MOST).filter_map(range).collect();
     ranges.sort_by_key(|(_, quality)| std::cmp::Reverse(*quality)); // stable: of equals the first
-    let refused: Vec<&str> = ranges
-        .iter()
-        .filter(|(_, quality)| *quality == 0)
-        .map(|(range, _)| *range)
-        .collect();
+    let refused = |spoken: &Spoken| {
+        let of = |range: &str| range.eq_ignore_ascii_case(&spoken.tag);
+        ranges
+            .iter()
+            .any(|(range, quality)| *quality == 0 && of(range))
+    };
     let wanted = ranges.iter().filter(|(_, quality)| *quality > 0);
     wanted
-        .filter_map(|(range, _)| find(range, spoken))
-        .find(|found| {
-            !refused
-                .iter()
-                .any(|tag| tag.eq_ignore_ascii_case(&found.tag))
+        .filter_map(|(range, _)| match *range {
+            "*" => spoken.iter().find(|spoken| !refused(spoken)),
+            range => find(range, spoken).filter(|spoken| !refused(spoken)),
         })
+        .next()
         .or_else(|| spoken.first())
 }
 
@@ -154,9 +154,6 @@ fn range(text: &str) -> Option<(&str, u32)> {
 
 /// `de-CH` is also served by `de` (RFC 4647 §3.4), and `pt` by `pt-BR` (§3.3.1).
 fn find<'a>(range: &str, spoken: &'a [Spoken]) -> Option<&'a Spoken> {
-    if range == "*" {
-        return spoken.first();
-    }
     let mut wanted = range;
     loop {
         let found = spoken
@@ -208,6 +205,9 @@ mod tests {
             ("de;q=0", "en"),
             ("de-AT, de;q=0, en;q=0.1", "en"),
             ("*", "en"),
+            ("en;q=0, *;q=0.5", "de"),
+            ("*, en;q=0, de;q=0", "pt-BR"),
+            ("*, en;q=0, de;q=0, pt-BR;q=0", "en"),
             ("fr", "en"),
             ("de;q=2, en;q=0.1", "en"),
             ("de;q=0.1234, en;q=0.1", "en"),

@@ -15,7 +15,7 @@ use super::{Answer, AuthorizationServer, Event, Inner, PendingRequest, sign_in};
 use crate::pages::Message;
 use crate::protocol::error::{ErrorCode, OAuthError};
 use crate::protocol::form::Form;
-use crate::types::record::{Approved, Device, DeviceState, Flow, Said, SubjectEpoch};
+use crate::types::record::{Approved, Device, DeviceState, Flow, Grant, Said, SubjectEpoch};
 use crate::types::{Body, Digest, Secret};
 
 /// On whose word a request is settled.
@@ -324,12 +324,14 @@ async fn end_device(
         },
         _ => Said::No,
     };
-    // The same answer again changes nothing, and is told what the first was.
-    if waiting.said() == Some(&said) {
-        return page(StatusCode::OK, done);
-    }
     if waiting.is_decided() {
-        return page_decided();
+        // The same answer again changes nothing, and is told what the first was.
+        let is_same = waiting.said() == Some(&said);
+        return match still_stands(server, device, &state).await {
+            Ok(stands) if is_same && stands => page(StatusCode::OK, done),
+            Ok(_) => page_decided(),
+            Err(error) => page_error(&error),
+        };
     }
     let (decided, stands) = match decide_device(server, device, &state).await {
         Ok(decided) => decided,
@@ -357,6 +359,28 @@ async fn end_device(
     } else {
         page_decided()
     }
+}
+
+/// Whether what was said about a device holds: nothing of it was revoked since.
+async fn still_stands(
+    server: &Inner,
+    device: Digest,
+    state: &DeviceState,
+) -> Result<bool, OAuthError> {
+    let DeviceState::Approved { approved: new } = state else {
+        return Ok(true);
+    };
+    let (records, now) = (&server.records, server.now());
+    let device = records.load::<Device>(device, now).await?;
+    Ok(match device.map(|read| read.record.state) {
+        Some(DeviceState::Approved { approved }) => approved.same_epochs(new),
+        Some(DeviceState::Redeemed { grant }) => {
+            let grant = records.load::<Grant>(grant, now).await?;
+            // One that is not there is about to be.
+            grant.is_none_or(|read| !read.record.revoked && read.record.approved.same_epochs(new))
+        }
+        _ => false,
+    })
 }
 
 /// A decision about a device is final, and no poll takes it back. Says whether it was made here, and whether it is the one that stands.

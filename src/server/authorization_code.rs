@@ -99,7 +99,7 @@ async fn keep_code(
 }
 
 /// Ends the code that was made of the same yes before, and says what it was for: the next one is for nothing else. None if it was another
-/// answer or another person's, or if the code was used, or presented with a wrong verifier, or has expired.
+/// answer or another person's, or if the code was used, or presented with a wrong verifier, or has expired, or what it was for was revoked.
 async fn end_before(
     server: &Inner,
     waiting: &mut Waiting,
@@ -108,7 +108,8 @@ async fn end_before(
     let (records, now) = (&server.records, server.now());
     let is_same = |before: &Approved| {
         let new = &record.approved;
-        (&before.subject, &before.scope) == (&new.subject, &new.scope)
+        // What was revoked in between is worth nothing, and no code that is made of it is either.
+        (&before.subject, &before.scope) == (&new.subject, &new.scope) && before.same_epochs(new)
     };
     let mut ended = None;
     loop {

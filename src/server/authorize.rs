@@ -35,7 +35,7 @@ pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
     let form = match *request.method() {
         Method::GET => Form::from_query(request.uri()),
         Method::POST => Form::from_body(request.headers(), request.body()),
-        _ => return page_error(&OAuthError::method_not_allowed("GET, POST")).into(),
+        _ => return page_error(&OAuthError::method_not_allowed("GET, HEAD, POST")).into(),
     };
     let form = match form {
         Ok(form) => form,

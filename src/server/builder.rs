@@ -204,6 +204,7 @@ impl AuthorizationServerBuilder {
     /// | 200 | `{"redirect_to": "https://app.example/cb?code=…"}` | go there with `location.assign`: the client, or the login if nobody is signed in any more |
     /// | 200 | `{"status": "device_connected"}` or `{"status": "denied"}` | for a device |
     /// | 400 | `{"error": "invalid_request", "error_description": "…"}` | the answer cannot be read |
+    /// | 400 | `{"error": "login_required", …}` | the sign-in was not enough, or another error has ended the request of a client that registered itself; others are told by `redirect_to` |
     /// | 403 | `{"error": "forged", …}` | a wrong `csrf`, another origin, or another person than the one who was asked |
     /// | 404 | `{"error": "unknown_interaction", …}` | the request has expired, or never was |
     /// | 409 | `{"error": "already_decided", …}` | another answer was given, and is final; or this one, and its code was used |

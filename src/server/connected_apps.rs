@@ -59,7 +59,7 @@ pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
     let answer = match *request.method() {
         Method::GET => list(server, request).await,
         Method::POST => remove(server, request).await,
-        _ => Err(OAuthError::method_not_allowed("GET, POST")),
+        _ => Err(OAuthError::method_not_allowed("GET, HEAD, POST")),
     };
     let refuse = |error: OAuthError| {
         if wants_json(request) {

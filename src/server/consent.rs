@@ -87,12 +87,11 @@ async fn remembered(
     };
     let revoked = server.records.revoked_by(subject, now).await?;
     let asked = &waiting.read.record;
-    let known = |resource| consent.resources.contains(resource);
     let client = &waiting.client;
     let stands = consent.client_epoch == client.epoch
         && consent.subject_epoch == revoked.epoch
         && consent.removal >= revoked.removal(&client.client_id);
-    let all = consent.scope.contains_all(&asked.scope) && asked.resources.iter().all(known);
+    let all = consent.covers(&asked.scope, &asked.resources);
     Ok((stands && all).then_some(revoked))
 }
 
@@ -128,17 +127,13 @@ async fn try_keep_consent(
         client_epoch,
         subject_epoch,
         removal,
+        before: Vec::new(),
     };
     let merge = |kept: &mut record::Consent| {
         let mut merged = new.clone();
         let epochs = (kept.client_epoch, kept.subject_epoch);
         if epochs == (client_epoch, subject_epoch) && kept.removal >= removal {
-            merged.scope = merged.scope.union(&kept.scope);
-            let before = kept
-                .resources
-                .iter()
-                .filter(|resource| !new.resources.contains(resource));
-            merged.resources.extend(before.cloned());
+            merged.add(kept);
         }
         *kept = merged;
         true

@@ -252,13 +252,13 @@ pub enum Decision {
 /// | two tabs show one request | both show the same page; the first answer counts, another one is told so (400) |
 /// | two requests at once | each stands by itself |
 /// | the back button, and then the other answer | a page (400) says that the answer was given and is final |
-/// | a second click on Allow | the same as the first: another code takes the place of the first one, which ends. If the client has used that one already, or it has expired, a page (400) says that the answer was given. One grant at most comes of it |
-/// | a second click on Deny, or about a device | the same as the first |
+/// | a second click on Allow | the same as the first: another code takes the place of the first one, which ends. If the client has used that one already, or it has expired, or the access was taken back meanwhile, a page (400) says that the answer was given. One grant at most comes of it |
+/// | a second click on Deny, or about a device | the same as the first; if the device has lost its access meanwhile, a page (400) says that the answer was given |
 /// | the session is lost before the answer | the host says `Login`: the answer is dropped, and the person is asked again after the login |
 /// | somebody else is signed in by then | 403, and their own page when the request is opened again |
 /// | `resume` after the request has ended | the same pages, or for the same yes of the same person, or the same no, what a second click gets; [`pending`](super::AuthorizationServer::pending) says [`NotPending`] |
 /// | the host says `Login` for ever | each visit leads to the login and there it ends: the host's login has to say why |
-/// | the request asks for a new sign-in | the login, once, also if somebody is signed in; if that changes nothing, `login_required` or `unmet_authentication_requirements` for the client |
+/// | the request asks for a new sign-in | the login, once, also if somebody is signed in; if that changes nothing, `login_required` or `unmet_authentication_requirements` for the client (for one that registered itself behind the page that names its host) |
 /// | `prompt=none` | nobody is asked: an answer at once (for a client that registered itself behind the page that names its host), or `login_required`, `consent_required` (for `Ask`), `interaction_required` (for `Respond` and `Forward`); an invalid request goes back with its own error, and the host is not asked |
 /// | the store fails | a page (503) says to try again, or the client is told `temporarily_unavailable`; nothing is decided |
 ///

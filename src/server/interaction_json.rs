@@ -19,7 +19,7 @@ use super::consent::{is_own, value_for};
 use super::interaction::{Decision, PendingRequest};
 use super::waiting::Waiting;
 use super::{Answer, Endpoint, Inner, sign_in};
-use crate::pages::{Message, Page};
+use crate::pages::{Message, Page, display_name};
 use crate::protocol::error::{self, OAuthError, Refused};
 use crate::protocol::form::Form;
 use crate::types::{Client, Prompt, RegisteredBy, Secret};
@@ -182,8 +182,8 @@ struct Person {
 #[derive(Serialize)]
 struct Application<'a> {
     client_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    client_name: String,
     vouched_for: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_uri: Option<&'a str>,
@@ -265,7 +265,7 @@ impl<'a> Application<'a> {
         };
         Self {
             client_id: client.client_id.as_str(),
-            client_name: client.client_name(),
+            client_name: display_name(client.client_name(), ""),
             vouched_for,
             client_uri: uri("client_uri"),
             policy_uri: uri("policy_uri"),

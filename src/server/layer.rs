@@ -133,6 +133,7 @@ where
     let (parts, body) = request.into_parts();
     let mut request = Request::from_parts(parts, Bytes::new());
     let mut body = Some(body);
+    let is_head = request.method() == Method::HEAD;
     async move {
         let probe = Probe::of(&request, &server);
         let cors = Cors::of(route, &server.0.config);
@@ -149,6 +150,10 @@ where
             None => Ok(Bytes::new()),
         };
         let read = read.map(|bytes| *request.body_mut() = bytes);
+        if is_head && route.is_for_people() {
+            // RFC 9110 §9.1: MUST. A page is asked for as by GET, and its body is left out at the end.
+            *request.method_mut() = Method::GET;
+        }
         let answering = async {
             match read {
                 Ok(()) => server.0.answer(route, &request).await,
@@ -176,6 +181,9 @@ where
             }
             (Answer::Forward(pending), Some(body)) => {
                 let mut request = request.map(|_| body);
+                if is_head {
+                    *request.method_mut() = Method::HEAD;
+                }
                 request.extensions_mut().insert(*pending);
                 return inner
                     .call(request)
@@ -195,7 +203,7 @@ where
         if let Some(probe) = probe {
             probe.reached(route, &request, &response);
         }
-        if request.method() == Method::HEAD {
+        if is_head {
             // RFC 9110 §9.3.2: the header that a GET would have got. Some answers have left their body out themselves.
             let length = response.body().len();
             if length > 0 {

@@ -102,22 +102,13 @@ pub(crate) async fn consent_required(server: &Inner, waiting: &mut Waiting) -> A
     refuse(server, waiting, CONSENT_REQUIRED).await
 }
 
-/// Ends the request with an error. Under `prompt=none` nobody need be there who has signed in, and so the address of a client that
-/// registered itself is shown before anybody is sent to it, as with any error: else a link to us would be a way to anywhere
-/// (RFC 9700 §4.11.2: SHOULD). After a login there was somebody who signed in for it.
+/// Ends the request with an error. Nobody need be there who has signed in for it: whoever has made the link may have been to the login
+/// before. So the address of a client that registered itself is shown before anybody is sent to it, as with any error: else a link to us
+/// would be a way to anywhere (RFC 9700 §4.11.2: SHOULD).
 async fn refuse(server: &Inner, waiting: &mut Waiting, error: OAuthError) -> Answer {
     match waiting.close(server, None).await {
-        Ok(true) => {}
-        Ok(false) => return page_decided().into(),
-        Err(failed) => return waiting.refuse(server, &failed),
+        Ok(true) => waiting.refuse(server, &error),
+        Ok(false) => page_decided().into(),
+        Err(failed) => waiting.refuse(server, &failed),
     }
-    let Some(address) = waiting.address(server) else {
-        return waiting.refuse(server, &error);
-    };
-    if is_silent(waiting) {
-        return address.error(&error).into();
-    }
-    let mut response = address.refused(error.code.as_str(), error.description);
-    response.extensions_mut().insert(error.refused());
-    response.into()
 }

@@ -21,7 +21,7 @@ pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Answer {
     let answer = match *request.method() {
         Method::GET => show(server, request),
         Method::POST => enter(server, request).await,
-        _ => Err(OAuthError::method_not_allowed("GET, POST")),
+        _ => Err(OAuthError::method_not_allowed("GET, HEAD, POST")),
     };
     answer.unwrap_or_else(|error| page_error(&error)).into()
 }
@@ -32,7 +32,8 @@ fn show(server: &Inner, request: &Request<Bytes>) -> Result<Response<Bytes>, OAu
     let user_code = form
         .one("user_code")?
         .map(device::normal)
-        .map(|code| device::shown(&code));
+        .map(|code| device::shown(&code))
+        .filter(|code| !code.is_empty());
     Ok(code_page(server, StatusCode::OK, user_code))
 }
 

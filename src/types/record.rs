@@ -33,6 +33,14 @@ pub(crate) struct Approved {
     pub(crate) authentication: Authentication,
 }
 
+impl Approved {
+    /// Whether nothing was revoked between the one yes and the other.
+    pub(crate) fn same_epochs(&self, other: &Self) -> bool {
+        let epochs = |of: &Self| (of.client_epoch, of.subject_epoch, of.removal);
+        epochs(self) == epochs(other)
+    }
+}
+
 /// What an owner approved, and its whole refresh family.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Grant {
@@ -167,6 +175,57 @@ pub(crate) struct Consent {
     pub(crate) subject_epoch: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) removal: u64,
+    /// What was agreed to before at other resources: a scope that several of them know is not the same at each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) before: Vec<Agreed>,
+}
+
+/// A scope, and the resources at which it was agreed to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Agreed {
+    scope: Scope,
+    resources: Vec<ResourceUri>,
+}
+
+/// So many sets of resources are remembered apart; what was agreed to at others is asked for again.
+const AGREED: usize = 20;
+
+impl Consent {
+    /// All that was agreed to, the last first.
+    fn agreed(&self) -> impl Iterator<Item = (&Scope, &Vec<ResourceUri>)> {
+        let before = self.before.iter();
+        let before = before.map(|agreed| (&agreed.scope, &agreed.resources));
+        std::iter::once((&self.scope, &self.resources)).chain(before)
+    }
+
+    /// Whether all of this scope was agreed to at each of these resources.
+    pub(crate) fn covers(&self, scope: &Scope, resources: &[ResourceUri]) -> bool {
+        let known = |fits: &dyn Fn(&[ResourceUri]) -> bool| {
+            let there = self.agreed().filter(|(_, resources)| fits(resources));
+            let scopes = there.map(|(scope, _)| scope.clone());
+            let known = scopes.reduce(|all, scope| all.union(&scope));
+            known.is_some_and(|known| known.contains_all(scope))
+        };
+        if resources.is_empty() {
+            return known(&<[_]>::is_empty);
+        }
+        let mut resources = resources.iter();
+        resources.all(|resource| known(&|all| all.contains(resource)))
+    }
+
+    /// Adds what an earlier one says.
+    pub(crate) fn add(&mut self, earlier: &Self) {
+        for (scope, resources) in earlier.agreed() {
+            let same = resources.len() == self.resources.len()
+                && resources.iter().all(|one| self.resources.contains(one));
+            if same {
+                self.scope = self.scope.union(scope);
+            } else if self.before.len() < AGREED {
+                let (scope, resources) = (scope.clone(), resources.clone());
+                self.before.push(Agreed { scope, resources });
+            }
+        }
+    }
 }
 
 /// A request that waits for its owner. Whatever the browser says later, only this counts.
@@ -564,6 +623,57 @@ mod tests {
         assert_eq!(again.answered.unwrap().said, said);
         let of_before: Interaction = serde_json::from_value(record("decided".into())).unwrap();
         assert!(of_before.answered.is_none() && of_before.language.is_none());
+    }
+
+    #[test]
+    fn two_yeses_are_as_much_as_they_were_and_no_record_of_them_grows_without_end() {
+        let yes = |scope: &str, resources: &[String]| super::Consent {
+            scope: scope.parse().unwrap(),
+            resources: resources.iter().map(|uri| uri.parse().unwrap()).collect(),
+            given_at: NOW,
+            client_epoch: 0,
+            subject_epoch: 0,
+            removal: 0,
+            before: Vec::new(),
+        };
+        let at = |name: &str| format!("https://{name}.example/");
+        let covers = |all: &super::Consent, scope: &str, resources: &[String]| {
+            let asked = yes(scope, resources);
+            all.covers(&asked.scope, &asked.resources)
+        };
+        let (a, b) = (at("a"), at("b"));
+        let both = [b.clone(), a.clone()];
+        let mut all = yes("read", &[a.clone(), b.clone()]);
+        for (scope, resources) in [("write", &both[..]), ("share", &both[..1]), ("", &[])] {
+            let mut new = yes(scope, resources);
+            new.add(&all);
+            all = new;
+        }
+        assert_eq!(all.before.len(), 2);
+        for (scope, resources, covered) in [
+            ("read write", &both[..], true),
+            ("read write share", &both[..1], true),
+            ("share", &both[1..], false),
+            ("share", &both[..], false),
+            ("", &both[..], true),
+            ("", &[at("c")], false),
+            ("", &[], true),
+            ("read", &[], false),
+        ] {
+            assert_eq!(
+                covers(&all, scope, resources),
+                covered,
+                "{scope} {resources:?}"
+            );
+        }
+        for number in 0..100 {
+            let mut new = yes("read", &[at(&format!("n{number}"))]);
+            new.add(&all);
+            all = new;
+        }
+        assert_eq!(all.before.len(), super::AGREED);
+        assert!(covers(&all, "read", &[at("n99")]) && covers(&all, "read", &[at("n80")]));
+        assert!(!covers(&all, "read", &[a]));
     }
 
     // req: 9700-4.8.2-1, 7636-PROJ-1

@@ -95,7 +95,13 @@ async fn who_has_signed_in_too_long_ago_signs_in_again_and_is_believed_only_then
         let app = App::register(&server).await;
         for wants in ["prompt=login", "max_age=3600"] {
             person.open(&app.asks_with("one", wants)).await;
+            person.expects_status(400);
             comes_back(person, &server).await;
+            // Whoever has only followed a link is told where it leads before they go there.
+            person.sees_heading("This request cannot be answered").await;
+            let link = "return document.querySelector('main a').textContent";
+            let link = person.run(link).await;
+            person.follow(link.as_str().unwrap()).await;
             let told = app.is_told(person).await;
             assert_eq!(told["error"], "login_required", "{wants}");
             assert!(!told.contains_key("code"));

@@ -129,6 +129,27 @@ async fn s13_only_the_same_answer_by_the_same_person_from_the_same_page_is_given
     assert_eq!(tokens.member("scope"), "ledger.read");
 }
 
+/// Between the two clicks all access was taken from the client: the first yes is worth nothing, and neither is a code that is made of it.
+#[tokio::test]
+async fn s06_a_click_after_a_removal_is_no_second_one_and_sends_nobody_away_with_a_dead_code() {
+    for way in ["client of the subject", "subject", "client"] {
+        let server = Harness::new().await;
+        let page = server.authorize("").await;
+        code(&server.decide(&page, "alice", "allow").await);
+        let (grants, app) = (server.oauth.grants(), "app".parse().unwrap());
+        match way {
+            "subject" => grants.revoke_all_of_subject(&alice()).await.unwrap(),
+            "client" => assert!(grants.revoke_all_of_client(&app).await.unwrap()),
+            _ => assert!(!grants.revoke_client(&alice(), &app).await.unwrap()),
+        }
+        is_already_answered(&server.decide(&page, "alice", "allow").await);
+        // Whoever begins again is asked again, and what they approve lives.
+        let page = server.authorize("").await;
+        let code = code(&server.decide(&page, "alice", "allow").await);
+        assert_eq!(server.redeem(&code).await.status, 200, "{way}");
+    }
+}
+
 #[tokio::test]
 async fn a_second_click_on_deny_sends_the_client_the_same_once_more() {
     let server = Harness::new().await;
@@ -231,6 +252,31 @@ async fn a_second_click_about_a_device_is_told_what_the_first_was() {
             assert!(polled_now == polled || polled_now == 400, "{polled_now}");
         }
         assert_eq!(grants(&server).await, usize::from(first == "allow"));
+    }
+}
+
+#[tokio::test]
+async fn s06_a_click_about_a_device_that_has_lost_its_access_does_not_say_that_it_is_connected() {
+    for way in ["removed before it asked", "removed", "signed out"] {
+        let server = Harness::new().await;
+        let (device_code, user_code) = server.device().await;
+        let page = server.enter(&user_code, "alice").await;
+        let connected = server.decide(&page, "alice", "allow").await;
+        assert_eq!(connected.status, 200);
+        let (grants, tv) = (server.oauth.grants(), "tv".parse().unwrap());
+        if way != "removed before it asked" {
+            let (_, refresh) = server.poll(&device_code).await.pair();
+            let again = server.decide(&page, "alice", "allow").await;
+            assert_eq!(again.text(), connected.text());
+            if way == "signed out" {
+                let form = format!("client_id=tv&token={refresh}");
+                assert_eq!(server.post("/auth/revoke", &form).await.status, 200);
+            }
+        }
+        if way != "signed out" {
+            grants.revoke_client(&alice(), &tv).await.unwrap();
+        }
+        is_already_answered(&server.decide(&page, "alice", "allow").await);
     }
 }
 

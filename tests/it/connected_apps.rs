@@ -378,7 +378,7 @@ async fn it_is_there_if_it_is_switched_on_and_somebody_can_be_known() {
     let put = Request::builder().method(Method::PUT).uri("/account/apps");
     let put = moved.send(put.body(Full::default()).unwrap()).await;
     put.page(405);
-    assert_eq!(put.header("allow"), "GET, POST");
+    assert_eq!(put.header("allow"), "GET, HEAD, POST");
 }
 
 #[tokio::test]

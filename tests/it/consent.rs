@@ -387,6 +387,37 @@ async fn s13_a_yes_counts_for_that_client_that_person_that_scope_and_that_resour
     assert_eq!(server.get(&more, Some("alice")).await.status, 303);
 }
 
+/// Two yeses add up to no third: what was agreed to at one resource was not agreed to at another that knows the same scope.
+// req: mcp-proxy-1
+#[tokio::test]
+async fn s13_a_yes_to_a_scope_at_one_resource_is_none_to_it_at_another() {
+    let shared = "https://api.harbor.test/shared";
+    let scopes = ["ledger.read", "files.share"];
+    let server = Harness::with(|builder| builder.resource(shared, scopes)).await;
+    let at = |scope: &str, resource: &str| {
+        authorization_request("app", &format!("&scope={scope}&resource={resource}"))
+    };
+    let (read, share) = (at("ledger.read", LEDGER), at("files.share", shared));
+    assert!(asked_again(&server, &read, &share).await);
+    let page = server.get(&share, Some("alice")).await;
+    server.decide(&page, "alice", "allow").await;
+    // Each of the two is remembered, and nothing that is made of both.
+    for request in [&read, &share] {
+        assert_eq!(server.get(request, Some("alice")).await.status, 303);
+    }
+    for request in [
+        at("ledger.read", shared),
+        at("ledger.read+files.share", shared),
+        at(&format!("ledger.read&resource={shared}"), LEDGER),
+    ] {
+        assert_eq!(
+            server.get(&request, Some("alice")).await.status,
+            200,
+            "{request}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn s13_a_yes_is_forgotten_when_it_is_taken_back() {
     let alice = Subject::new("alice").unwrap();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body_util::Full;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_oauth::server::Registration;
@@ -252,6 +252,7 @@ async fn through_the_layer(server: &Harness, request: Request<Full<Bytes>>) -> A
     let page = service_fn(|request: Request<Full<Bytes>>| async move {
         let pending = request.extensions().get::<PendingRequest>();
         let text = match pending {
+            Some(_) if request.method() == Method::HEAD => "a HEAD is forwarded as one".to_owned(),
             Some(pending) => format!("{} {}", pending.client().client_id(), pending.id()),
             None => format!("nobody asks at {}", request.uri().path()),
         };
@@ -270,6 +271,9 @@ async fn a_forwarded_request_is_rendered_by_the_inner_service_which_finds_it() {
     let id = text.strip_prefix("app ").unwrap();
     let again = through_the_layer(&server, get(server.oauth.resume_path(id))).await;
     assert_eq!(again.text(), text);
+    let head = Request::head(server.oauth.resume_path(id)).body(Full::default());
+    let head = through_the_layer(&server, head.unwrap()).await;
+    assert_eq!(head.text(), "a HEAD is forwarded as one");
     // A POST is sent to the GET, for its body was read.
     let (path, query) = changed(&[])
         .split_once('?')

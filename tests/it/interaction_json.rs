@@ -392,6 +392,29 @@ async fn rfc7591_5_a_program_is_told_that_nobody_vouched_and_of_no_address_that_
     assert_eq!(view["client"], expected);
 }
 
+/// As on the page of ours: no marks that turn its letters round, and no more of them than leave the rest in sight.
+#[tokio::test]
+async fn a_program_is_told_what_an_application_is_called_as_the_page_would_call_it() {
+    let server = spa(|builder| builder.registration(Registration::open())).await;
+    let long = "n".repeat(200);
+    let (cut, long) = (format!("{}…", "n".repeat(80)), long.as_str());
+    for (name, shown) in [
+        ("\u{202e}knab ruoY", json!("knab ruoY")),
+        (long, json!(cut)),
+        ("\u{200b}", json!(null)),
+    ] {
+        let metadata = json!({
+            "client_name": name, "redirect_uris": ["https://app.harbor.test/cb"], "token_endpoint_auth_method": "none",
+        });
+        let id = server
+            .register(&metadata.to_string())
+            .await
+            .member("client_id");
+        let (_, view) = asked(&server, &authorization_request(&id, "")).await;
+        assert_eq!(view["client"]["client_name"], shown, "{view}");
+    }
+}
+
 #[tokio::test]
 async fn a_page_of_the_host_has_a_path_and_somebody_who_signs_in() {
     // Browsers read `\` as `/` and skip a tab (URL Standard §4.4): these two would lead to another host.

@@ -85,6 +85,34 @@ async fn what_a_handler_resumes_is_answered_in_the_language_of_the_browser_that_
     }
 }
 
+// req: http-method-2
+#[tokio::test]
+async fn rfc9110_9_1_head_says_of_a_page_what_get_would_and_sends_nothing() {
+    let server = Harness::with(|builder| builder.connected_apps()).await;
+    server.tokens("").await;
+    let id = server.authorize("&scope=ledger.write").await;
+    let id = id.hidden("interaction");
+    let sent = async |method: &str, target: &str| {
+        let request = Request::builder().method(method).uri(target);
+        let request = request.header("x-user", "alice").body(Full::default());
+        server.send(request.unwrap()).await
+    };
+    for (target, status) in [
+        ("/device?user_code=WDJB", 200),
+        ("/connected-apps", 200),
+        (&server.oauth.resume_path(&id), 200),
+        ("/auth/authorize?interaction=unknown", 400),
+        ("/auth/authorize?interaction=connected-apps", 303),
+    ] {
+        let got = sent("GET", target).await;
+        let mut head = sent("HEAD", target).await;
+        assert_eq!((head.status.as_u16(), head.body.len()), (status, 0));
+        let length = head.headers.remove("content-length");
+        let length = length.map_or(0, |length| length.to_str().unwrap().parse().unwrap());
+        assert_eq!((got.body.len(), &got.headers), (length, &head.headers));
+    }
+}
+
 #[tokio::test]
 async fn each_error_says_what_has_happened_and_what_to_do_in_either_language() {
     let server = Harness::new().await;

@@ -11,6 +11,7 @@ use tower_oauth::server::{AuthorizationServerBuilder, Event, EventSink, Registra
 use tower_oauth::types::{Subject, Timestamp};
 use tower_oauth::{Approval, Decision, Interaction, PendingRequest, SignedIn};
 
+use crate::register::{PUBLIC, with};
 use crate::support::{Answer, Harness, NOW, alice, authorization_request, changed};
 
 /// Who is signed in, since when and how: headers of the tests.
@@ -371,6 +372,21 @@ impl EventSink for Refusals {
             let client = client_id.map_or("nobody", |id| id.as_str());
             self.0.lock().unwrap().push(format!("{error} {client}"));
         }
+    }
+}
+
+/// Whoever has made the link has been to the login themselves, and so the person who follows it would be sent on at once.
+// req: 9700-4.11.2-3, 9700-4.11.2-4
+#[tokio::test]
+async fn s02_a_link_that_was_at_the_login_before_sends_nobody_to_a_client_that_registered_itself() {
+    let server = host(|builder| builder.registration(Registration::open())).await;
+    let id = with(&server, PUBLIC).await.member("client_id");
+    for more in ["&prompt=login", "&max_age=5", "&acr_values=mfa"] {
+        let request = authorization_request(&id, more);
+        let path = resumed(&server, &get(&server, &request, &[]).await);
+        let answer = get(&server, &path, &since(&server, 500, "pwd")).await;
+        answer.page(400);
+        assert!(answer.text().contains("Nobody has vouched"), "{answer:?}");
     }
 }
 

@@ -1,7 +1,9 @@
 //! The page where people type in what their device shows.
 
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
 
+use tower_oauth::pages::{Page, Pages};
 use tower_oauth::server::Limit;
 use tower_oauth::types::Client;
 
@@ -113,6 +115,28 @@ async fn rfc8628_3_3_1_the_complete_uri_fills_the_code_in_and_approves_nothing()
         .error(400, "authorization_pending");
     server.decide(&page, "alice", "deny").await;
     server.poll(&device_code).await.error(400, "access_denied");
+}
+
+#[tokio::test]
+async fn a_link_without_a_letter_of_a_code_is_one_without_a_code() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let pages = Pages::new().replace(move |page, _| {
+        if let Page::DeviceCode(page) = page {
+            seen.lock().unwrap().push(page.user_code.clone());
+        }
+        None
+    });
+    let server = Harness::with(|builder| builder.pages(pages)).await;
+    for query in ["", "?user_code=", "?user_code=123", "?user_code=%3Ci%3E--"] {
+        let page = server.get(&format!("/device{query}"), None).await;
+        assert_eq!(
+            page.text(),
+            server.get("/device", None).await.text(),
+            "{query}"
+        );
+    }
+    assert!(asked.lock().unwrap().iter().all(Option::is_none));
 }
 
 // req: 8628-5.4-1
