@@ -197,8 +197,10 @@ pub fn basic(id: &str, secret: &str) -> String {
     format!("Basic {pair}")
 }
 
-/// The parameters as `url` reads them; `None` where it would guess: a broken escape, bytes that are no UTF-8, a NUL, or too many.
+/// The parameters as `url` reads them; `None` where it would guess: a broken escape, bytes that are no UTF-8 (as they stand, or decoded), a
+/// NUL, or too many.
 pub fn well_formed(text: &[u8]) -> Option<Vec<(String, String)>> {
+    std::str::from_utf8(text).ok()?;
     let mut rest = text.iter();
     while let Some(byte) = rest.next() {
         if *byte == b'%' && !(rest.next()?.is_ascii_hexdigit() && rest.next()?.is_ascii_hexdigit())
