@@ -97,7 +97,7 @@ pub(super) const fn english(text: Text) -> &'static str {
         Text::AppOnDevice => "An app on a device",
         Text::AppWhere => "Where it is",
         Text::AppSince => "Has access since",
-        Text::AppRenewed => "Access last renewed",
+        Text::AppLastUsed => "Last used",
         Text::AppEnds => "Access ends",
         Text::Remove => "Remove access",
         Text::RemoveText => "{client} loses its access to your account. It can ask you again.",

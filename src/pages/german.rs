@@ -105,7 +105,7 @@ pub(super) const fn german(text: Text) -> &'static str {
         Text::AppOnDevice => "Eine App auf einem Gerät",
         Text::AppWhere => "Wo sie ist",
         Text::AppSince => "Hat Zugriff seit",
-        Text::AppRenewed => "Zugriff zuletzt erneuert",
+        Text::AppLastUsed => "Zuletzt genutzt",
         Text::AppEnds => "Zugriff endet",
         Text::Remove => "Zugriff entfernen",
         Text::RemoveText => {

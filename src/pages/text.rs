@@ -139,8 +139,8 @@ pub enum Text {
     AppWhere,
     /// “Has access since”
     AppSince,
-    /// “Access last renewed”
-    AppRenewed,
+    /// “Last used”
+    AppLastUsed,
     /// “Access ends”
     AppEnds,
     /// “Remove access”
@@ -287,7 +287,7 @@ impl Text {
         Self::AppOnDevice,
         Self::AppWhere,
         Self::AppSince,
-        Self::AppRenewed,
+        Self::AppLastUsed,
         Self::AppEnds,
         Self::Remove,
         Self::RemoveText,

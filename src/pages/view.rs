@@ -154,7 +154,8 @@ pub struct App {
     pub scopes: Vec<ScopeInWords>,
     /// Since when.
     pub since: Timestamp,
-    /// When it last got new tokens, with its first ones or by a refresh. A use of them is not noted: that may have been at any time since.
+    /// When it last got new tokens, with its first ones or by a refresh; the page calls that its last use. Who goes on using an access needs new
+    /// tokens once in the life of an access token, ten minutes by default, and to within that it is true.
     pub renewed: Timestamp,
     /// Until when, however often it renews them.
     pub ends: Timestamp,
