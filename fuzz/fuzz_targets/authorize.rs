@@ -83,12 +83,11 @@ async fn authorize(how: u8, asked: &[u8]) {
         decided.location().unwrap().starts_with(&place),
         "{decided:?}"
     );
+    // The same answer again is sent to the same place, with another code in place of the first.
     let again = post(&oauth, "/auth/authorize", &own, form).await;
-    assert_ne!(
-        (again.parameter("code").is_some(), yes),
-        (true, true),
-        "{again:?}"
-    );
+    assert_eq!(again.parameter("code").is_some(), yes, "{again:?}");
+    assert!(!yes || again.parameter("code") != decided.parameter("code"));
+    assert!(again.location().unwrap().starts_with(&place), "{again:?}");
 }
 
 /// The answer, and the text that the server read.

@@ -126,6 +126,11 @@ async fn in_a_query(data: &[u8]) {
         "response_type",
         "code_challenge",
         "code_challenge_method",
+        "prompt",
+        "max_age",
+        "acr_values",
+        "login_hint",
+        "ui_locales",
     ];
     let named = |name: &&str| pairs.iter().filter(|pair| pair.0 == **name).count();
     let as_begun = others.iter().all(|name| {
