@@ -4,24 +4,20 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::serve::Listener;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::server::TlsStream;
+
+use crate::tls_server;
 
 /// Serves until the test ends, and gives the port.
 pub(crate) async fn serve(pages: Router) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let acceptor = acceptor();
+    let acceptor = tls_server::acceptor();
     let (ready, streams) = mpsc::channel(1);
     tokio::spawn(async move {
         while let Ok((stream, from)) = listener.accept().await {
@@ -37,20 +33,6 @@ pub(crate) async fn serve(pages: Router) -> u16 {
     let accepted = Accepted { address, streams };
     tokio::spawn(async { axum::serve(accepted, pages).await });
     address.port()
-}
-
-fn acceptor() -> TlsAcceptor {
-    let certificate = include_bytes!("../it/keys/tls.pem");
-    let certificate = CertificateDer::from_pem_slice(certificate).unwrap();
-    let key = include_bytes!("../it/keys/tls_key.pem");
-    let key = PrivateKeyDer::from_pem_slice(key).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
 }
 
 struct Accepted {

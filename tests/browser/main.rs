@@ -30,6 +30,8 @@ mod own;
 mod pages;
 mod person;
 mod prompt;
+#[path = "../support/tls.rs"]
+mod tls_server;
 
 use example::Example;
 

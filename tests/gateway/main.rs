@@ -17,3 +17,6 @@ mod refusals;
 mod support;
 #[cfg(target_os = "linux")] // where a file says whom the machine trusts
 mod tls;
+#[cfg(target_os = "linux")]
+#[path = "../support/tls.rs"]
+mod tls_server;

@@ -9,26 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::example::program;
 use crate::support::{AUDIENCE, exchange, status};
+use crate::tls_server;
 
 /// A service behind TLS, its port, and how many requests it has read.
 async fn service() -> (u16, Arc<AtomicUsize>) {
-    let certificate = CertificateDer::from_pem_slice(include_bytes!("../it/keys/tls.pem")).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(include_bytes!("../it/keys/tls_key.pem")).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let acceptor = tls_server::acceptor();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let requests = Arc::<AtomicUsize>::default();

@@ -9,13 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::introspection_issuer::{active_with, answer};
+use crate::tls_server;
 
 pub(crate) struct Tls {
     address: SocketAddr,
@@ -24,15 +20,7 @@ pub(crate) struct Tls {
 
 impl Tls {
     pub(crate) async fn start() -> Self {
-        let certificate = CertificateDer::from_pem_slice(include_bytes!("keys/tls.pem")).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(include_bytes!("keys/tls_key.pem")).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = tls_server::acceptor();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let read = Arc::new(AtomicUsize::new(0));

@@ -110,6 +110,8 @@ mod step_up;
 mod step_up_round;
 mod structure;
 mod support;
+#[path = "../support/tls.rs"]
+mod tls_server;
 mod token;
 mod tonic_refusals;
 mod upgrade;
