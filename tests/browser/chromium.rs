@@ -31,6 +31,9 @@ const FLAGS: [&str; 8] = [
     "--disable-sync",
 ];
 
+/// How often it is started until it has a port.
+const TRIES: u32 = 10;
+
 /// Whether the pages may run scripts; they have none, and need none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scripts {
@@ -69,22 +72,33 @@ struct Driver {
 impl Driver {
     /// `None` if tests with services are to be skipped.
     fn start() -> Option<Self> {
-        let started = Command::new("chromedriver")
+        // It takes any free port of IPv4 and ends if the same of IPv6 is taken, or the reverse.
+        let mut tries = (0..TRIES).map(|_| Self::try_start());
+        match tries.find_map(Result::transpose) {
+            Some(Ok(driver)) => Some(driver),
+            Some(Err(_)) => skipped(),
+            None => panic!("chromedriver did not say `{STARTED}`, {TRIES} times"),
+        }
+    }
+
+    /// `None` if it has ended without a port.
+    fn try_start() -> io::Result<Option<Self>> {
+        let mut process = Command::new("chromedriver")
             .arg("--port=0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .spawn();
-        let Ok(mut process) = started else {
-            return skipped();
-        };
+            .spawn()?;
         let stdout = process.stdout.take().expect("it is piped");
         let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
         let port = lines.find_map(|line| {
             let (_, port) = line.split_once(STARTED)?;
             Some(port.trim_end_matches('.').to_owned())
         });
-        let port = port.unwrap_or_else(|| panic!("chromedriver did not say `{STARTED}`"));
-        Some(Self { process, port })
+        let Some(port) = port else {
+            process.wait()?;
+            return Ok(None);
+        };
+        Ok(Some(Self { process, port }))
     }
 
     async fn browser(&self, profile: &TempDir, scripts: Scripts) -> WebDriver {
