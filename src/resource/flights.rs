@@ -32,11 +32,11 @@ impl Flights {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return ask().await; // without a runtime there is nobody to share with
         };
-        let mut answer = {
+        let (mut answer, begun) = {
             let mut under_way = self.lock();
             let is_full = under_way.len() >= MOST;
             match under_way.entry(token) {
-                Entry::Occupied(flight) => flight.get().clone(),
+                Entry::Occupied(flight) => (flight.get().clone(), None),
                 Entry::Vacant(_) if is_full => {
                     let full = Unavailable::new("too many questions at once");
                     return Err(Arc::new(full));
@@ -44,20 +44,22 @@ impl Flights {
                 Entry::Vacant(place) => {
                     let (sender, receiver) = watch::channel(None);
                     place.insert(receiver.clone());
-                    let landing = Landing(self.clone(), token);
-                    let flight = ask();
-                    runtime.spawn(
-                        async move {
-                            let outcome = flight.await;
-                            drop(landing); // who comes from now on asks again, or finds it in the cache
-                            sender.send_replace(Some(outcome));
-                        }
-                        .in_current_span(),
-                    );
-                    receiver
+                    (receiver, Some((sender, Landing(self.clone(), token))))
                 }
             }
         };
+        // With the list unlocked: a runtime that is about to end drops the task, and so takes it off the list, at once.
+        if let Some((sender, landing)) = begun {
+            let flight = ask();
+            runtime.spawn(
+                async move {
+                    let outcome = flight.await;
+                    drop(landing); // who comes from now on asks again, or finds it in the cache
+                    sender.send_replace(Some(outcome));
+                }
+                .in_current_span(),
+            );
+        }
         let told = answer.wait_for(Option::is_some).await;
         let outcome = told.ok().and_then(|outcome| outcome.clone());
         let no_end = || Err(Arc::new(Unavailable::new("the check came to no end")));

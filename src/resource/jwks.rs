@@ -151,9 +151,11 @@ impl KeySource {
         if !fetches.has_task.swap(true, Ordering::AcqRel) {
             let (source, fetch) = (Arc::downgrade(&self.0), Arc::clone(&fetches.fetch));
             let dropped = fetches.landed.subscribe();
+            // A runtime that is about to end drops it before it has begun.
+            let end = End(Weak::clone(&source));
             runtime.spawn(async move {
-                let _end = End(Weak::clone(&source));
                 until_dropped(dropped, refresh(source, fetch)).await;
+                drop(end);
             });
         }
     }

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -238,7 +238,7 @@ pub(crate) struct Inner {
     server_key: OnceCell<Digest>,
     #[cfg(feature = "jwt")]
     known_keys: keys::KnownKeys,
-    tasks: OnceLock<()>,
+    tasks: tasks::Tasks,
     /// Dropped with the last clone: that is how background tasks learn of it.
     alive: watch::Sender<()>,
 }
@@ -272,7 +272,7 @@ impl AuthorizationServer {
             server_key: OnceCell::new(),
             #[cfg(feature = "jwt")]
             known_keys: keys::KnownKeys::default(),
-            tasks: OnceLock::new(),
+            tasks: tasks::Tasks::default(),
             alive: watch::Sender::new(()),
         }))
     }

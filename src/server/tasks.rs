@@ -1,7 +1,9 @@
 //! What goes on in the background: forgetting what has expired, and hearing what died at other nodes.
 //!
-//! Both start at the first request, hold nothing that keeps the server alive, and end with its last clone.
+//! Both start at the first request, hold nothing that keeps the server alive, and end with its last clone. One that ends before, with
+//! its runtime or by a panic of the store, is started again by the next request.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -23,31 +25,60 @@ const SHORTEST: Duration = Duration::from_millis(50);
 /// How long to wait after a feed that failed, and so for how long anything is believed meanwhile: the stores' documentation says so.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Starts them, once, as soon as there is a runtime.
+/// Which of them there are.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks {
+    purge: AtomicBool,
+    listen: AtomicBool,
+}
+
+/// Starts those that there are not, as soon as there is a runtime.
 pub(crate) fn start(server: &Arc<Inner>) {
-    if server.tasks.get().is_some() {
+    let Tasks { purge, listen } = &server.tasks;
+    if purge.load(Ordering::Relaxed) && listen.load(Ordering::Relaxed) {
         return;
     }
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         return;
     };
-    server.tasks.get_or_init(|| {
-        runtime.spawn(until_dropped(
-            server.alive.subscribe(),
-            purge(Arc::downgrade(server)),
-        ));
-        runtime.spawn(until_dropped(
-            server.alive.subscribe(),
-            listen(Arc::downgrade(server), server.records.clone()),
-        ));
-    });
+    if !purge.swap(true, Ordering::AcqRel) {
+        let end = End(Arc::downgrade(server), |server| &server.tasks.purge);
+        let task = self::purge(Arc::downgrade(server));
+        runtime.spawn(until_dropped(server.alive.subscribe(), task, end));
+    }
+    if !listen.swap(true, Ordering::AcqRel) {
+        let end = End(Arc::downgrade(server), |server| {
+            // Nobody hears any more: whatever is believed may be dead.
+            server.flags.raise_all();
+            &server.tasks.listen
+        });
+        let task = self::listen(Arc::downgrade(server), server.records.clone());
+        runtime.spawn(until_dropped(server.alive.subscribe(), task, end));
+    }
 }
 
-async fn until_dropped(mut alive: watch::Receiver<()>, task: impl Future<Output = ()> + Send) {
+/// When a task ends, however it ends, the next request starts another. Made before the task is: a runtime that is about to end drops it
+/// before it has begun.
+struct End(Weak<Inner>, fn(&Inner) -> &AtomicBool);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if let Some(server) = self.0.upgrade() {
+            (self.1)(&server).store(false, Ordering::Release);
+        }
+    }
+}
+
+async fn until_dropped(
+    mut alive: watch::Receiver<()>,
+    task: impl Future<Output = ()> + Send,
+    end: End,
+) {
     tokio::select! {
         () = task => {}
         _ = alive.changed() => {} // never changes: it ends when the server is dropped
     }
+    drop(end);
 }
 
 async fn purge(server: Weak<Inner>) {

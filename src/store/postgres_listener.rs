@@ -32,7 +32,6 @@ pub(super) struct Listener {
 impl Listener {
     /// Listens until the task is ended. Whenever nobody listens, the feed fails, and whenever somebody listens again, it says `Lost`.
     pub(super) async fn run(self) {
-        let _gone = ClosesOnDrop(Arc::clone(&self.feed));
         loop {
             let Err(error) = self.listen().await;
             self.feed.close(DOWN);
@@ -86,12 +85,10 @@ impl Listener {
     }
 }
 
-/// Whoever caches must not wait for news that nobody will bring.
-struct ClosesOnDrop(Arc<Feed>);
-
-impl Drop for ClosesOnDrop {
+/// Whoever caches must not wait for news that nobody will bring: not even where the task was never begun.
+impl Drop for Listener {
     fn drop(&mut self) {
-        self.0.close(GONE);
+        self.feed.close(GONE);
     }
 }
 

@@ -27,6 +27,7 @@ const REMEMBERED: usize = 4096;
 
 /// What whoever waits is told meanwhile.
 pub(super) const SILENT: &str = "Redis cannot be listened to, so deaths may be missed";
+const GONE: &str = "the runtime in which the store listened is gone";
 
 /// What one store listens with.
 pub(super) struct Listener {
@@ -121,6 +122,13 @@ impl Listener {
             return Err(StoreError::new("the cluster has other primaries"));
         }
         Ok(())
+    }
+}
+
+/// Whoever caches must not wait for news that nobody will bring: not even where the task was never begun.
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.feed.close(GONE);
     }
 }
 

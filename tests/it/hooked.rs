@@ -85,8 +85,13 @@ impl Hooked {
                 let store = postgres_server::store().await;
                 Self::over(Data::Postgres(store.expect("TEST_STORE names it")))
             }
-            _ => Self::over(Data::Memory(Arc::default())),
+            _ => Self::memory(),
         }
+    }
+
+    /// The same in memory, whatever is named.
+    pub(crate) fn memory() -> Self {
+        Self::over(Data::Memory(Arc::default()))
     }
 
     /// The same on SQLite, whatever is named, and the store itself.

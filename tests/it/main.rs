@@ -103,6 +103,7 @@ mod removal;
 mod required;
 mod revoke;
 mod round_trips;
+mod runtimes;
 mod scope;
 mod self_check;
 mod self_check_found;
