@@ -25,5 +25,6 @@ mod redis_server;
 mod redis_servers;
 #[cfg(unix)]
 mod round_trips;
+mod runtimes;
 mod support;
 mod wrong;
