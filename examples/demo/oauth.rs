@@ -57,7 +57,7 @@ pub(crate) async fn server(
     builder = match &flags.store {
         Store::Memory => builder,
         Store::Sqlite(path) => {
-            let store = SqliteStore::open(path).await?;
+            let store = stores::sqlite(path).await?;
             file = Some(store.clone());
             builder.store(store)
         }

@@ -1,9 +1,10 @@
-//! The stores that several demos can share, and what to say where they are not to be had.
+//! The stores that outlive a demo, and what to say where they are not to be had.
 
 use std::error::Error;
+use std::path::Path;
 
 use tower_oauth::store::PostgresOpenError;
-use tower_oauth::{PostgresStore, RedisStore};
+use tower_oauth::{PostgresStore, RedisStore, SqliteStore};
 
 use crate::Failure;
 
@@ -24,8 +25,24 @@ pub(crate) async fn redis(url: &str) -> Result<RedisStore, Failure> {
     connected.map_err(|error| in_vain("Redis", url, &error))
 }
 
-/// One sentence with all causes, and no password.
+pub(crate) async fn sqlite(path: &Path) -> Result<SqliteStore, Failure> {
+    let opened = SqliteStore::open(path).await;
+    opened.map_err(|error| {
+        let causes = causes(&error);
+        format!(
+            "{causes}. `--store sqlite:PATH` keeps all in another file, `--store memory:` in none"
+        )
+        .into()
+    })
+}
+
 fn in_vain(what: &str, url: &str, error: &dyn Error) -> Failure {
+    let (url, causes) = (without_password(url), causes(error));
+    format!("no {what} at {url}: {causes}").into()
+}
+
+/// One sentence of all causes.
+fn causes(error: &dyn Error) -> String {
     let mut causes = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -36,7 +53,7 @@ fn in_vain(what: &str, url: &str, error: &dyn Error) -> Failure {
         }
         cause = error.source();
     }
-    format!("no {what} at {}: {causes}", without_password(url)).into()
+    causes
 }
 
 /// What stands between `//` and `@` is left out.

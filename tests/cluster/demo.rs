@@ -63,6 +63,10 @@ fn a_store_that_is_not_there_is_one_sentence_without_the_password() {
             "postgres://ada:sword#fish@127.0.0.1/notes",
             "demo: no PostgreSQL at postgres://127.0.0.1/notes: ",
         ),
+        (
+            "sqlite:/dev/null/oauth.db",
+            "demo: \"/dev/null/oauth.db\" cannot be opened: ",
+        ),
     ] {
         let mut demo = Command::new(program("demo"));
         demo.args(["--listen", "127.0.0.1:0", "--store", store]);
