@@ -10,7 +10,7 @@ use axum::extract::Request;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::timeout;
 
 use crate::example::Example;
@@ -140,9 +140,10 @@ async fn a_body_that_nobody_reads_is_not_gathered_here_and_ends_in_504() {
 
 #[tokio::test]
 async fn an_upstream_that_is_down_or_broken_is_502() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nobody = format!("http://{}", free.local_addr().unwrap());
-    drop(free);
+    // Bound, so that nobody else is given the port, and refused, since it does not listen.
+    let unused = TcpSocket::new_v4().unwrap();
+    unused.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let nobody = format!("http://{}", unused.local_addr().unwrap());
     let mut upstreams = vec![(nobody, "nobody listens")];
     for says in [
         "garbage\r\n\r\n",

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 use tower_oauth::resource::{AccessToken, OpaqueIssuer, Refusal};
 use tower_oauth::{Issuer, ResourceServer};
@@ -61,11 +62,11 @@ async fn v29_an_issuer_that_fails_is_a_503_and_says_nothing_about_the_token() {
         issuer.always(reply);
         api.is_unavailable("at_1", why).await;
     }
-    let nobody = Scripted::start().await.api_with(|settings| {
-        let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = unused.local_addr().unwrap();
-        settings.endpoint(format!("http://{address}/introspect"))
-    });
+    // Bound, so that no other test is given the port, and refused, since it does not listen.
+    let unused = TcpSocket::new_v4().unwrap();
+    unused.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let nowhere = format!("http://{}/introspect", unused.local_addr().unwrap());
+    let nobody = issuer.api_with(|settings| settings.endpoint(nowhere));
     nobody.is_unavailable("at_1", "nobody listens").await;
 }
 

@@ -4,23 +4,26 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
 use crate::redis_server::{Server, await_answer, wait_until};
 
 /// Three servers that are a cluster, each with a third of the slots.
 pub(crate) struct Cluster {
     nodes: Vec<(u16, Server)>,
+    _ports: Vec<Option<TcpSocket>>,
     _folder: TempDir,
 }
 
 impl Cluster {
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().expect("there is room for a folder");
-        let mut nodes = Vec::new();
+        let (mut nodes, mut ports) = (Vec::new(), Vec::new());
         for number in 0..3 {
             let own = folder.path().join(format!("{number}"));
             std::fs::create_dir(&own).expect("there is room for a folder");
-            let (port, bus) = two_free_ports();
+            let [(port, held), (bus, also_held)] = [free_port(), free_port()];
+            ports.extend([held, also_held]);
             let fixed = [
                 ["--port", &port.to_string()],
                 ["--cluster-port", &bus.to_string()],
@@ -44,15 +47,16 @@ impl Cluster {
                 assert_eq!(say(*port, &meet), "+OK");
             }
         }
-        let ports: Vec<_> = nodes.iter().map(|(port, ..)| *port).collect();
+        let all: Vec<_> = nodes.iter().map(|(port, ..)| *port).collect();
         wait_until("the cluster has formed", move || {
-            ports.iter().all(|port| knows_all(*port))
+            all.iter().all(|port| knows_all(*port))
         });
         Self {
             nodes: nodes
                 .into_iter()
                 .map(|(port, server, _)| (port, server))
                 .collect(),
+            _ports: ports,
             _folder: folder,
         }
     }
@@ -89,10 +93,12 @@ pub(crate) fn say(port: u16, line: &str) -> String {
     said.trim_end().to_owned()
 }
 
-fn two_free_ports() -> (u16, u16) {
-    let bind = || std::net::TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
-    let port =
-        |listener: &std::net::TcpListener| listener.local_addr().expect("it is bound").port();
-    let (one, other) = (bind(), bind());
-    (port(&one), port(&other))
+/// A port, and what keeps it from others. On Linux who names it may have it besides; elsewhere nothing keeps it.
+fn free_port() -> (u16, Option<TcpSocket>) {
+    let held = TcpSocket::new_v4().expect("there are sockets");
+    held.set_reuseaddr(true).expect("it is not bound yet");
+    let any = ([127, 0, 0, 1], 0).into();
+    held.bind(any).expect("there is a free port");
+    let port = held.local_addr().expect("it is bound").port();
+    (port, cfg!(target_os = "linux").then_some(held))
 }
