@@ -13,6 +13,7 @@ use tower_oauth::resource::{
 use tower_oauth::types::{Clock as _, ManualClock, Subject, Timestamp};
 
 use crate::bearer::{API, AS, NOW, Table, ada};
+use crate::waits::{soon, until};
 
 const OTHER: &str = "https://other.example";
 
@@ -223,9 +224,8 @@ async fn v27_a_revocation_beats_the_check_that_is_under_way() {
     };
     let checks: Vec<_> = (0..50).map(|_| check()).collect();
     let until_asked = async |times| {
-        while slow.asked.load(Ordering::SeqCst) < times {
-            tokio::task::yield_now().await;
-        }
+        let is_asked = async || slow.asked.load(Ordering::SeqCst) >= times;
+        until("the question to the issuer", is_asked).await;
     };
     until_asked(1).await;
     // The issuer has answered yes, and the answer is on its way.
@@ -237,7 +237,8 @@ async fn v27_a_revocation_beats_the_check_that_is_under_way() {
     until_asked(2).await;
     slow.gate.add_permits(100);
     for check in checks.into_iter().chain([late]) {
-        assert_eq!(check.await.unwrap(), Err(Refusal::InvalidToken));
+        let checked = soon("a check", check).await.unwrap();
+        assert_eq!(checked, Err(Refusal::InvalidToken));
     }
     assert_eq!(slow.asked.load(Ordering::SeqCst), 2);
     assert_eq!(
@@ -505,16 +506,15 @@ async fn what_is_said_of_other_tokens_keeps_none_out_of_the_cache() {
         let api = api.clone();
         tokio::spawn(async move { api.authenticate("token").await.is_ok() })
     };
-    while slow.asked.load(Ordering::SeqCst) < 1 {
-        tokio::task::yield_now().await;
-    }
+    let is_asked = async || slow.asked.load(Ordering::SeqCst) >= 1;
+    until("the question to the issuer", is_asked).await;
     for other in ["a", "b"] {
         api.invalidate(&WhichTokens::this(other).unwrap());
         let other = WhichTokens::Subject(Subject::new(other).unwrap());
         api.revoke(&AS.parse().unwrap(), &other).unwrap();
     }
     slow.gate.add_permits(1);
-    assert!(check.await.unwrap());
+    assert!(soon("the check", check).await.unwrap());
     assert!(api.authenticate("token").await.is_ok());
     assert_eq!(slow.asked.load(Ordering::SeqCst), 1);
 }
@@ -526,13 +526,12 @@ async fn a_check_that_ends_badly_is_made_again_if_the_token_was_called_back_mean
         let api = api.clone();
         tokio::spawn(async move { api.authenticate("token").await.is_ok() })
     };
-    while slow.asked.load(Ordering::SeqCst) < 1 {
-        tokio::task::yield_now().await;
-    }
+    let is_asked = async || slow.asked.load(Ordering::SeqCst) >= 1;
+    until("the question to the issuer", is_asked).await;
     *slow.token.lock().unwrap() = Some(Arc::new(ada().build()));
     api.invalidate(&WhichTokens::this("token").unwrap());
     slow.gate.add_permits(2);
-    assert!(check.await.unwrap());
+    assert!(soon("the check", check).await.unwrap());
     assert_eq!(slow.asked.load(Ordering::SeqCst), 2);
 }
 

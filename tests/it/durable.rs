@@ -13,6 +13,7 @@ use tower_oauth::types::{Digest, ManualClock};
 
 use crate::hooked::{Hooked, Verb, When};
 use crate::support::{Answer, Harness, NOW, SECRET};
+use crate::waits::soon;
 
 async fn start() -> (Hooked, SqliteStore, Harness) {
     let (hooked, store) = Hooked::sqlite().await;
@@ -46,7 +47,7 @@ impl Commits {
     }
 
     async fn next(&mut self) -> CommitPoint {
-        let point = self.at.recv().await.unwrap();
+        let point = soon("a commit", self.at.recv()).await.unwrap();
         self.begun += usize::from(point == CommitPoint::Before);
         point
     }
@@ -231,7 +232,8 @@ async fn fifty_who_ask_while_one_is_being_synced_share_the_next_sync() {
     let mut asked = vec![ask()];
     commits.at(CommitPoint::Before).await;
     asked.extend((1..CALLERS).map(|_| ask()));
-    all.acquire_many(CALLERS).await.unwrap().forget();
+    let came = soon("all callers", all.acquire_many(CALLERS)).await;
+    came.unwrap().forget();
     let turns = async || {
         for _ in 0..10 {
             tokio::task::yield_now().await;
@@ -261,7 +263,7 @@ async fn fifty_who_ask_while_one_is_being_synced_share_the_next_sync() {
     assert_eq!(answered(&asked), 1);
     commits.let_go();
     for asked in asked {
-        let answer = asked.await.unwrap();
+        let answer = soon("an answer", asked).await.unwrap();
         assert!(stands(&store, &answer.member("access_token")).await);
     }
     assert!(commits.at.try_recv().is_err());
@@ -302,7 +304,7 @@ async fn fifty_at_once_are_answered_with_fewer_commits_than_answers_and_each_sta
             assert!(stands(&store, &answer.member("access_token")).await);
         });
     }
-    tasks.join_all().await;
+    soon("the answers to all callers", tasks.join_all()).await;
     let commits = commits.load(Ordering::SeqCst);
     assert!(
         (1..CALLERS).contains(&commits),

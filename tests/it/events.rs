@@ -15,6 +15,7 @@ use crate::hooked::{Hooked, Verb, When};
 use crate::support::{
     Answer, FOR_ITSELF, Harness, NOW, SECRET, alice, authorization_request, redemption,
 };
+use crate::waits::soon;
 
 /// Writes down what it hears.
 #[derive(Clone, Default)]
@@ -469,7 +470,7 @@ where
         .collect();
     let mut answers = Vec::new();
     for asked in asked {
-        answers.push(asked.await.unwrap());
+        answers.push(soon("one of fifty answers", asked).await.unwrap());
     }
     answers
 }

@@ -17,6 +17,7 @@ use tower_oauth::types::{Claims, ManualClock, Subject, Timestamp};
 use tower_oauth::{Issuance, MemoryStore, Policy, Verdict};
 
 use crate::support::{Answer, FILES, Harness, ISSUER, LEDGER, NOW, SECRET};
+use crate::waits::soon;
 
 /// A memory store that counts what it is asked, and fails, waits or forgets to tell when it is told to. Clones are the same one, as
 /// two nodes share a database.
@@ -215,7 +216,8 @@ pub(crate) async fn send(api: &ResourceServer, token: &str) -> Answer {
         Ok::<_, Infallible>(Response::new(http_body_util::Full::<Bytes>::from(subject)))
     }));
     let request = Request::get("/").header("authorization", format!("Bearer {token}"));
-    Answer::of(service.oneshot(request.body(()).unwrap()).await.unwrap()).await
+    let answer = service.oneshot(request.body(()).unwrap());
+    Answer::of(soon("an answer", answer).await.unwrap()).await
 }
 
 struct Tenants;

@@ -10,6 +10,7 @@ use tower_oauth::types::Subject;
 
 use crate::in_process::{Feed, Node, send};
 use crate::support::{FOR_ITSELF, LEDGER, builder};
+use crate::waits::{soon, until};
 
 /// Proves that something ends a warm token of alice's at once, with nothing told by the feed.
 async fn ends(kill: impl AsyncFnOnce(&Node, &Tokens)) {
@@ -175,7 +176,7 @@ async fn a_revocation_while_a_token_is_checked_wins() {
             let (ledger, token) = (node.ledger.clone(), token.clone());
             async move { ledger.authenticate(&token).await }
         });
-        was_made.await.unwrap();
+        soon("the read", was_made).await.unwrap();
         match kind {
             Kind::AccessToken => revoke(&node, &token).await,
             Kind::Grant => revoke(&node, &tokens.member("refresh_token")).await,
@@ -194,7 +195,8 @@ async fn a_revocation_while_a_token_is_checked_wins() {
             }
         }
         go.send(()).unwrap();
-        assert_eq!(check.await.unwrap().unwrap_err(), Refusal::InvalidToken);
+        let checked = soon("the check", check).await.unwrap();
+        assert_eq!(checked.unwrap_err(), Refusal::InvalidToken);
         assert_eq!(node.status(&token).await, 401, "nothing was kept: {kind:?}");
     }
 }
@@ -209,12 +211,13 @@ async fn a_change_that_kills_nothing_while_a_token_is_checked_is_no_refusal() {
         let (ledger, token) = (node.ledger.clone(), token.clone());
         async move { ledger.authenticate(&token).await }
     });
-    was_made.await.unwrap();
+    soon("the read", was_made).await.unwrap();
     let web = "web".parse().unwrap();
     let secret = node.server.oauth.clients().rotate_secret(&web).await;
     assert!(secret.unwrap().is_some());
     go.send(()).unwrap();
-    assert_eq!(check.await.unwrap().unwrap().subject().as_str(), "web");
+    let checked = soon("the check", check).await.unwrap();
+    assert_eq!(checked.unwrap().subject().as_str(), "web");
 }
 
 #[tokio::test]
@@ -227,7 +230,7 @@ async fn what_another_node_kills_dies_here_without_a_request() {
     let alice = Subject::new("alice").unwrap();
     other.grants().revoke_all_of_subject(&alice).await.unwrap();
     let asked = node.store.asked();
-    until(|| !known.is_live()).await;
+    until("the end of the token", async || !known.is_live()).await;
     assert_eq!(node.store.asked(), asked, "the feed told it");
     assert_eq!(node.status(&token).await, 401);
 }
@@ -276,7 +279,7 @@ async fn a_feed_that_lost_something_or_broke_off_makes_everything_cold_and_nothi
         other.grants().revoke_all_of_subject(&alice).await.unwrap();
         assert_eq!(node.status(&token).await, 200, "nobody told us yet");
         node.store.feed(feed);
-        until(|| !known.is_live()).await;
+        until("the end of the token", async || !known.is_live()).await;
         let asked = node.store.asked();
         assert_eq!(node.status(&token).await, 401, "{feed:?}");
         assert_eq!(node.status(&lives).await, 200, "{feed:?}");
@@ -299,13 +302,15 @@ async fn without_a_feed_nothing_is_believed_for_longer_than_the_store_says() {
     node.server.advance(4);
     assert_eq!(node.status(&token).await, 200, "five seconds are not over");
     node.server.advance(1);
-    until(|| !known.is_live()).await;
+    until("the end of the token", async || !known.is_live()).await;
     assert_eq!(node.status(&token).await, 401);
 }
 
 #[test]
 fn background_tasks_start_as_soon_as_there_is_a_runtime() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
     let runtime = runtime.unwrap();
     let node = runtime.block_on(Node::new());
     let token = at_once(node.server.tokens("")).member("access_token");
@@ -317,7 +322,7 @@ fn background_tasks_start_as_soon_as_there_is_a_runtime() {
         let alice = Subject::new("alice").unwrap();
         let other = another_node(&node);
         other.grants().revoke_all_of_subject(&alice).await.unwrap();
-        until(|| !known.is_live()).await;
+        until("the end of the token", async || !known.is_live()).await;
     });
 }
 
@@ -352,20 +357,9 @@ async fn background_tasks_end_with_the_last_clone() {
         assert!(store.strong_count() > 0);
         assert_eq!(send(&ledger, &token).await.status, 200);
         drop(ledger);
-        until(|| store.strong_count() == 0).await;
+        until("the end of the tasks", async || store.strong_count() == 0).await;
         drop(clock);
     }
-}
-
-/// Lets the other tasks run until something is so.
-async fn until(mut is_so: impl FnMut() -> bool) {
-    for _ in 0..10_000 {
-        if is_so() {
-            return;
-        }
-        tokio::task::yield_now().await;
-    }
-    panic!("it never came to pass");
 }
 
 /// Who drops all that is cached says that anything may be dead, and never that a token is.
@@ -380,7 +374,7 @@ async fn s06_a_feed_that_doubts_everything_costs_no_live_token_a_401() {
         askers.spawn(async move {
             let mut passed = 0;
             for _ in 0..10_000 {
-                match ledger.authenticate(&token).await {
+                match soon("a verdict", ledger.authenticate(&token)).await {
                     Ok(_) => passed += 1,
                     // It changed each time it was read, which says nothing about it.
                     Err(Refusal::Unavailable) => {}

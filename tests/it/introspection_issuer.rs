@@ -15,6 +15,7 @@ use tower_oauth::types::ManualClock;
 use tower_oauth::{Issuer, ResourceServer};
 
 use crate::support::{Answer, ISSUER, LEDGER, NOW};
+use crate::waits::soon;
 use crate::watch;
 
 pub(crate) const API_SECRET: &str = "s3cret+with %/:chars";
@@ -132,7 +133,8 @@ impl Scripted {
 
     /// Waits until so many further requests have come.
     pub(crate) async fn arrived(&self, count: u32) {
-        self.0.arrived.acquire_many(count).await.unwrap().forget();
+        let came = soon("requests", self.0.arrived.acquire_many(count)).await;
+        came.unwrap().forget();
     }
 
     /// Answers so many that are held.
@@ -217,7 +219,8 @@ pub(crate) struct Api {
 impl Api {
     pub(crate) async fn check(&self, token: &str) -> Result<AccessToken, Refusal> {
         watch::secret("token", token);
-        self.server.authenticate(token).await
+        let what = "what the resource server makes of a token";
+        soon(what, self.server.authenticate(token)).await
     }
 
     #[track_caller]
@@ -235,7 +238,8 @@ impl Api {
         ));
         let request = Request::get("/ledger").header("authorization", format!("Bearer {token}"));
         let request = request.body(String::new()).unwrap();
-        Answer::of(service.oneshot(request).await.unwrap()).await
+        let answer = soon("an answer", service.oneshot(request)).await;
+        Answer::of(answer.unwrap()).await
     }
 
     /// That nobody can say whether this token is good: the caller is asked to come again, and hears nothing bad of the token (V29).

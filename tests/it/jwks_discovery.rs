@@ -187,7 +187,7 @@ async fn where_the_keys_are_is_remembered_for_an_hour_and_until_it_fails() {
     publisher.reply(METADATA, json_of(&moved.to_string()));
     publisher.reply("/jwks2", json_of(&set(&[(Key::Ec2, "b")])));
     publisher.reply(JWKS, Reply::Says(answer(410, &[], "")));
-    crate::publisher::until("its new place", async || {
+    crate::waits::until("its new place", async || {
         api.pass(1, 10).await;
         let token = publisher.token_of(Key::Ec2, "b", api.now());
         api.is_good(&token).await

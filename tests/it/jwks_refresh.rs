@@ -15,9 +15,10 @@ use tower_oauth::{Issuer, ResourceServer};
 
 use crate::publisher::{
     Api, JWKS, Key, METADATA, Publisher, Reply, answer, claims, header, json_of, json_with, set,
-    until, with,
+    with,
 };
 use crate::support::LEDGER;
+use crate::waits::{soon, until};
 
 /// An issuer with one key whose answer has these headers, a resource server that has fetched it, and a good token.
 async fn up(headers: &[&str]) -> (Publisher, Api, String) {
@@ -179,7 +180,8 @@ async fn v07_a_slow_issuer_keeps_nobody_waiting_whose_key_is_there() {
     assert!(waiting.try_join_next().is_none());
     publisher.publish(&[(Key::Ec2, "b")]);
     publisher.let_go(1);
-    assert!(waiting.join_next().await.unwrap().unwrap().is_ok());
+    let late = soon("who waits for a key", waiting.join_next()).await;
+    assert!(late.unwrap().unwrap().is_ok());
     api.is_invalid(&token).await;
 }
 
@@ -219,7 +221,7 @@ async fn v29_an_issuer_that_never_answers_is_waited_for_so_long_and_no_longer() 
     tokio::task::yield_now().await;
     assert!(waiting.try_join_next().is_none(), "there is time left");
     api.advance(1);
-    while let Some(checked) = waiting.join_next().await {
+    while let Some(checked) = soon("who waits for keys", waiting.join_next()).await {
         assert_eq!(checked.unwrap().unwrap_err(), Refusal::Unavailable);
     }
     assert_eq!(publisher.fetches(), 1);
@@ -292,7 +294,7 @@ async fn what_goes_on_in_the_background_ends_with_the_last_clone() {
     // As soon as it has begun to ask.
     tokio::select! {
         _ = &mut check => panic!("there is no answer"),
-        _ = sent.acquire() => {}
+        _ = soon("its question", sent.acquire()) => {}
     }
     drop(check);
     let (clone, clock) = (api.server.clone(), api.clock.clone());

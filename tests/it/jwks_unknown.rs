@@ -9,9 +9,10 @@ use tower_oauth::resource::Refusal;
 use tower_oauth::types::Timestamp;
 
 use crate::publisher::{
-    Api, JWKS, Key, Publisher, Reply, answer, claims, header, json_of, set, until, with,
+    Api, JWKS, Key, Publisher, Reply, answer, claims, header, json_of, set, with,
 };
 use crate::support::NOW;
+use crate::waits::{soon, until};
 
 /// An issuer with one key, which a resource server has fetched.
 async fn up() -> (Publisher, Api, String) {
@@ -84,7 +85,7 @@ async fn v06_a_flood_of_made_up_keys_brings_about_a_few_fetches_and_changes_noth
             tokio::task::yield_now().await;
         }
     }
-    while let Some(refused) = flood.join_next().await {
+    while let Some(refused) = soon("who is in the flood", flood.join_next()).await {
         assert!(refused.unwrap());
     }
     let fetches = publisher.fetches();
@@ -120,7 +121,7 @@ async fn v06_all_who_lack_a_key_wait_for_one_fetch() {
     assert!(api.is_good(&token).await, "its key is there");
     publisher.let_go(10);
     let mut good = 0;
-    while let Some(is_good) = waiting.join_next().await {
+    while let Some(is_good) = soon("who lacks a key", waiting.join_next()).await {
         good += usize::from(is_good.is_ok_and(|is_good| is_good));
     }
     assert_eq!(good, 200);
@@ -167,7 +168,8 @@ async fn a_fetch_that_began_before_the_question_is_no_answer_to_it() {
     assert_eq!(publisher.fetches(), 2, "it waits for the one under way");
     publisher.publish(&[(Key::Ec, "a"), (Key::Ec2, "b")]);
     publisher.let_go(1);
-    assert!(waiting.join_next().await.unwrap().unwrap());
+    let good = soon("who lacks a key", waiting.join_next()).await;
+    assert!(good.unwrap().unwrap());
     assert_eq!(publisher.fetches(), 3);
 }
 
@@ -186,7 +188,7 @@ async fn v06_while_the_keys_hang_good_tokens_pass_and_nobody_is_told_401() {
         assert!(api.is_good(&token).await);
     }
     api.advance(5);
-    while let Some(refused) = waiting.join_next().await {
+    while let Some(refused) = soon("who lacks a key", waiting.join_next()).await {
         assert_eq!(refused.unwrap(), Refusal::Unavailable);
     }
 }

@@ -12,6 +12,7 @@ use tower_oauth::{Issuance, Issuer, Policy, ResourceServer, Verdict};
 use crate::hooked::{Hooked, Verb, When};
 use crate::in_process::send;
 use crate::support::{FILES, Harness, ISSUER, LEDGER, NOW, SECRET, alice, builder};
+use crate::waits::until;
 
 pub(crate) const JWKS: &str = "/auth/jwks.json";
 const METADATA: &str = "/.well-known/oauth-authorization-server";
@@ -387,9 +388,10 @@ async fn a_jwt_of_one_server_is_checked_and_revoked_by_another_over_the_same_sto
     assert_eq!(one.post("/auth/revoke", &form).await.status, 200);
     assert!(!other.is_active(&token).await);
     // The feed tells whoever has cached it.
-    while send(&api, &token).await.status == 200 {
-        tokio::task::yield_now().await;
-    }
+    until("the feed that tells of the token", async || {
+        send(&api, &token).await.status != 200
+    })
+    .await;
 }
 
 // req: 9068-4-6, 9068-4-11, 9700-2.3-3

@@ -7,8 +7,9 @@ use tower_oauth::server::AccessTokenFormat;
 use tower_oauth::types::SigningAlgorithm;
 use tower_oauth::{AuthorizationServer, Issuer};
 
-use crate::publisher::{Api, until};
+use crate::publisher::Api;
 use crate::support::{FILES, FOR_ITSELF, Harness, LEDGER, NOW, SECRET};
+use crate::waits::until;
 
 /// A server that listens where its name says, and a resource server that knows its name alone. Both have the same clock.
 async fn both(path: &str, algorithm: SigningAlgorithm) -> (Harness, Api) {

@@ -19,6 +19,7 @@ use crate::hooked::{Hooked, Verb, When};
 use crate::in_process::send;
 use crate::jwt::{JWKS, decoded, jwts, ledger, server};
 use crate::support::{Harness, ISSUER, LEDGER, NOW, builder};
+use crate::waits::{soon, until};
 use crate::watch;
 
 const FOR_ITSELF: &str = "grant_type=client_credentials&scope=ledger.read";
@@ -64,7 +65,7 @@ async fn ten_nodes_that_start_at_once_agree_on_one_key() {
             (kid_of(&node, &token).await, kids(&node).await, token, node)
         });
     }
-    let answers = asking.join_all().await;
+    let answers = soon("the answers of all nodes", asking.join_all()).await;
     let (first, set, ..) = &answers[0];
     assert_eq!(set, std::slice::from_ref(first));
     for (kid, kids, ..) in &answers {
@@ -292,9 +293,10 @@ async fn s26_what_a_key_has_signed_that_was_taken_away_is_dead_at_once() {
     assert_ne!(uses[0].kid, first);
     assert!(!one.is_active(&stolen).await);
     send(&here, &stolen).await.error(401, "invalid_token");
-    while send(&there, &stolen).await.status == 200 {
-        tokio::task::yield_now().await; // until the feed has told
-    }
+    until("the feed that tells of the key", async || {
+        send(&there, &stolen).await.status != 200
+    })
+    .await;
     let new = token(&one).await;
     assert_eq!(kid_of(&one, &new).await, uses[0].kid);
     assert_eq!(send(&there, &new).await.status, 200);

@@ -118,4 +118,6 @@ mod tonic_refusals;
 mod upgrade;
 mod values;
 mod verification;
+#[path = "../support/waits.rs"]
+mod waits;
 mod watch;

@@ -22,6 +22,7 @@ use tower_oauth::types::{ManualClock, Timestamp};
 use tower_oauth::{Issuer, ResourceServer};
 
 use crate::support::{Answer, LEDGER, NOW};
+use crate::waits::{soon, until};
 use crate::watch;
 
 pub(crate) const METADATA: &str = "/.well-known/oauth-authorization-server";
@@ -290,18 +291,6 @@ async fn serve(state: Arc<State>, mut stream: TcpStream) {
     let _ = stream.shutdown().await;
 }
 
-/// Waits for what happens in the background, and fails if it does not.
-pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
-    let waits = async {
-        while !is_so().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    let patience = Duration::from_secs(60);
-    let came = tokio::time::timeout(patience, waits).await;
-    assert!(came.is_ok(), "it did not come to {what}");
-}
-
 /// A resource server, and its clock.
 #[derive(Clone)]
 pub(crate) struct Api {
@@ -320,7 +309,8 @@ impl Api {
     }
 
     pub(crate) async fn check(&self, token: &str) -> Result<AccessToken, Refusal> {
-        self.server.authenticate(token).await
+        let what = "what the resource server makes of a token";
+        soon(what, self.server.authenticate(token)).await
     }
 
     pub(crate) async fn is_good(&self, token: &str) -> bool {
@@ -362,7 +352,8 @@ impl Api {
         ));
         let request = Request::get("/ledger").header("authorization", format!("Bearer {token}"));
         let request = request.body(String::new()).unwrap();
-        Answer::of(service.oneshot(request).await.unwrap()).await
+        let answer = soon("an answer", service.oneshot(request)).await;
+        Answer::of(answer.unwrap()).await
     }
 
     pub(crate) fn advance(&self, secs: u64) {

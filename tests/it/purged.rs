@@ -10,6 +10,7 @@ use tower_oauth::store::{
 use tower_oauth::types::{ManualClock, Timestamp};
 
 use crate::support::{Harness, NOW};
+use crate::waits::until;
 
 /// A store in which so many records have expired, of which nothing else is known.
 #[derive(Clone)]
@@ -36,9 +37,8 @@ impl Full {
 
     /// Waits until it was asked to forget so often.
     async fn was_purged(&self, times: u32) {
-        while self.0.purges.load(Ordering::SeqCst) < times {
-            tokio::task::yield_now().await;
-        }
+        let is_asked = async || self.0.purges.load(Ordering::SeqCst) >= times;
+        until(&format!("purge {times}"), is_asked).await;
         // Whoever would go on has had every chance.
         for _ in 0..1000 {
             tokio::task::yield_now().await;

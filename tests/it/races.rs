@@ -4,13 +4,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use tokio::sync::{Barrier, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 use tower_oauth::server::{Limit, Registration};
 use tower_oauth::store::Kind;
@@ -19,11 +17,9 @@ use tower_oauth::{Issuer, ResourceServer};
 
 use crate::hooked::{Hooked, Verb, When};
 use crate::support::{Answer, Harness, LEDGER, NOW, SECRET};
+use crate::waits::soon;
 
 const CALLERS: usize = 50;
-
-/// After this time somebody waits for what will not come.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn start() -> (Hooked, Arc<Harness>) {
     let store = Hooked::open().await;
@@ -53,9 +49,7 @@ where
             asked.await
         });
     }
-    timeout(PATIENCE, tasks.join_all())
-        .await
-        .expect("all who ask are answered")
+    soon("the answers to all who ask", tasks.join_all()).await
 }
 
 /// A place in the store where the first who comes there waits.
@@ -91,14 +85,14 @@ impl Pause {
         F: Future<Output = Answer> + Send + 'static,
     {
         let asked = tokio::spawn(ask(Arc::clone(server)));
-        let reached = timeout(PATIENCE, self.reached.acquire()).await;
-        reached.expect("it comes there").unwrap().forget();
+        let reached = soon("who is to come there", self.reached.acquire()).await;
+        reached.unwrap().forget();
         asked
     }
 
     async fn go_on(&self, asked: Asked) -> Answer {
         self.go_on.add_permits(1);
-        asked.await.unwrap()
+        soon("the answer to who has gone on", asked).await.unwrap()
     }
 }
 

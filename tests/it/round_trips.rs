@@ -14,6 +14,7 @@ use tower_oauth::store::{
 use tower_oauth::types::{ManualClock, Timestamp};
 
 use crate::support::{FOR_ITSELF, Harness, NOW};
+use crate::waits::until;
 
 /// A store that is far away: while it is watched, what it is asked travels until all that could be asked has been.
 #[derive(Clone, Default)]
@@ -52,8 +53,11 @@ impl Distant {
         let done = loop {
             match flow.as_mut().poll(&mut nobody) {
                 Poll::Ready(done) => break done,
-                Poll::Pending => self.0.trips.fetch_add(1, Ordering::SeqCst),
-            };
+                Poll::Pending => {
+                    let trips = self.0.trips.fetch_add(1, Ordering::SeqCst);
+                    assert!(trips < 1000, "it waits for something else");
+                }
+            }
         };
         self.0.watched.store(false, Ordering::SeqCst);
         let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
@@ -62,9 +66,8 @@ impl Distant {
 
     /// Waits until the feed was asked so often.
     async fn feed_was_asked(&self, times: usize) {
-        while self.0.feeds.load(Ordering::SeqCst) < times {
-            tokio::task::yield_now().await;
-        }
+        let is_asked = async || self.0.feeds.load(Ordering::SeqCst) >= times;
+        until("the question for the feed", is_asked).await;
     }
 }
 

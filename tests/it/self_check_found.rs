@@ -14,6 +14,7 @@ use tower_oauth::types::ManualClock;
 
 use crate::hooked::{Hooked, When};
 use crate::support::{Harness, ISSUER, NOW, builder};
+use crate::waits::soon;
 
 async fn server() -> Harness {
     Harness::of(
@@ -369,10 +370,13 @@ async fn a_service_that_does_not_answer_is_found() {
             tokio::task::yield_now().await;
         }
     };
-    let findings = tokio::select! {
-        findings = check => findings,
-        () = time => unreachable!(),
-    };
+    let findings = soon("the end of the check", async {
+        tokio::select! {
+            findings = check => findings,
+            () = time => unreachable!(),
+        }
+    })
+    .await;
     assert!(
         findings.contains(&"POST /auth/token: was not answered within ten seconds".to_owned()),
         "{findings:#?}"

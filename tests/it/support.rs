@@ -15,7 +15,7 @@ use tower_oauth::types::{
 };
 use tower_oauth::{AuthorizationServer, MemoryStore, RedisStore};
 
-use super::{postgres_server, redis_server, watch};
+use super::{postgres_server, redis_server, waits::soon, watch};
 
 /// 2026-11-22T12:00:00Z
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_795_348_800);
@@ -334,8 +334,10 @@ impl Harness {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         watch::request(&parts.uri, &parts.headers, &body);
+        let what = format!("an answer to {} {}", parts.method, parts.uri.path());
         let request = Request::from_parts(parts, Full::<Bytes>::from(body));
-        let answer = self.oauth.service().oneshot(request).await.unwrap();
+        let answer = soon(&what, self.oauth.service().oneshot(request)).await;
+        let answer = answer.unwrap();
         self.sent_to_a_known_place(answer).await
     }
 
