@@ -107,7 +107,7 @@ async fn at_each_write<G>(
     flow: impl AsyncFn(&Harness, &G) -> Answer,
     afterwards: impl AsyncFn(&Harness, &G, Death),
 ) -> usize {
-    for write in 0.. {
+    for write in 0..20 {
         for when in [When::Before, When::After] {
             for how in [How::Dies, How::Fails] {
                 let death = Death { write, when, how };

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
@@ -14,16 +13,47 @@ use tower_oauth::{MemoryStore, PostgresStore, RedisStore, SqliteStore};
 
 use crate::postgres_server;
 use crate::support::redis;
+use crate::waits::until;
 
 /// A store over shared data, of the kind that `TEST_STORE` names. Clones share the data and the hook.
 #[derive(Clone)]
 pub(crate) struct Hooked {
     data: Data,
     hook: Arc<Mutex<Option<Hook>>>,
-    /// How often the feed was asked.
-    feeds: Arc<AtomicUsize>,
-    /// Of which kinds a death was told, and how often the feed had been asked by then.
-    told: Arc<Mutex<Vec<(Kind, usize)>>>,
+    feed: Arc<Mutex<Feed>>,
+}
+
+/// What the servers over this store have heard.
+#[derive(Default)]
+struct Feed {
+    /// How often it was asked.
+    asked: usize,
+    /// Of which kinds a death was told, or `None` of whichever, and how often it had been asked by then.
+    told: Vec<(Option<Kind>, usize)>,
+    /// Why it failed. A server asks it again when its clock has moved, which it may never.
+    failed: Option<String>,
+}
+
+impl Feed {
+    fn hears(&mut self, after: Option<Cursor>, changes: &Result<Changes, StoreError>) {
+        match changes {
+            Ok(Changes::Events { dead, .. }) => {
+                let told = dead.iter().map(|key| (Some(key.kind), self.asked));
+                self.told.extend(told);
+            }
+            // What is lost before the first cursor is of an earlier life.
+            Ok(Changes::Lost { .. }) if after.is_some() => self.told.push((None, self.asked)),
+            Ok(_) => {}
+            Err(error) => self.failed = Some(chain(error)),
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
 }
 
 #[derive(Clone)]
@@ -108,8 +138,7 @@ impl Hooked {
         Self {
             data,
             hook: Arc::default(),
-            feeds: Arc::default(),
-            told: Arc::default(),
+            feed: Arc::default(),
         }
     }
 
@@ -126,22 +155,30 @@ impl Hooked {
     /// Waits until the server has heard of the feed what there was to hear: from then on it keeps what it reads. A server over this
     /// store must have had a request.
     pub(crate) async fn feed_has_begun(&self) {
-        while self.feeds.load(Ordering::SeqCst) < 2 {
-            tokio::task::yield_now().await;
-        }
+        self.feed_has("begun", |feed| feed.asked >= 2).await;
     }
 
     /// Waits until the server has heard of the death of something of this kind, whichever way that takes.
     pub(crate) async fn feed_has_told_of(&self, kind: Kind) {
-        let is_heard = || {
-            let asked = self.feeds.load(Ordering::SeqCst);
-            let told = self.told.lock().unwrap();
-            told.iter()
-                .any(|(told, when)| *told == kind && *when < asked)
-        };
-        while !is_heard() {
-            tokio::task::yield_now().await;
-        }
+        let what = format!("told of {kind:?}");
+        self.feed_has(&what, |feed| {
+            let mut told = feed.told.iter();
+            told.any(|(told, when)| told.is_none_or(|told| told == kind) && *when < feed.asked)
+        })
+        .await;
+    }
+
+    async fn feed_has(&self, what: &str, has: impl Fn(&Feed) -> bool + Send + Sync) {
+        until(&format!("a feed that has {what}"), async || {
+            let (has, failed) = {
+                let feed = self.feed.lock().unwrap();
+                (has(&feed), feed.failed.clone())
+            };
+            let failed = failed.filter(|_| !has);
+            assert_eq!(failed, None, "the feed failed before it had {what}");
+            has
+        })
+        .await;
     }
 
     /// Awaits this before and after each step, instead of what was set before. An error before a step keeps it from being done; one
@@ -267,12 +304,37 @@ impl Store for Hooked {
                 Data::Postgres(store) => store.changes(after).await,
             }
         };
-        let asked = self.feeds.fetch_add(1, Ordering::SeqCst) + 1;
-        let changes = self.around((Verb::Changes, None), step).await?;
-        if let Changes::Events { dead, .. } = &changes {
-            let told = dead.iter().map(|key| (key.kind, asked));
-            self.told.lock().unwrap().extend(told);
-        }
-        Ok(changes)
+        self.feed.lock().unwrap().asked += 1;
+        // A failure that the test makes itself is none of the store's.
+        let step = async {
+            let changes = step.await;
+            self.feed.lock().unwrap().hears(after, &changes);
+            changes
+        };
+        self.around((Verb::Changes, None), step).await
     }
+}
+
+#[tokio::test]
+#[should_panic(expected = "the listener is gone")]
+async fn whoever_waits_for_a_feed_is_told_why_it_has_failed() {
+    let store = Hooked::over(Data::Memory(Arc::default()));
+    let failed = Err(StoreError::new("the listener is gone"));
+    store.feed.lock().unwrap().hears(None, &failed);
+    store.feed_has_begun().await;
+}
+
+#[tokio::test]
+async fn a_feed_that_has_lost_something_has_told_of_every_kind() {
+    let store = Hooked::over(Data::Memory(Arc::default()));
+    {
+        let lost = Ok(Changes::Lost {
+            next: Cursor::new(1),
+        });
+        let mut feed = store.feed.lock().unwrap();
+        feed.asked = 1;
+        feed.hears(Some(Cursor::new(0)), &lost);
+        feed.asked = 2;
+    }
+    store.feed_has_told_of(Kind::Client).await;
 }

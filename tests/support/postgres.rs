@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 use std::{env, fs};
 
 use tower_oauth::PostgresStore;
@@ -106,8 +107,10 @@ pub(crate) fn url() -> Option<String> {
 /// A store that shares nothing with those of other tests. `None` if tests with services are to be skipped.
 pub(crate) async fn store() -> Option<PostgresStore> {
     let url = url()?;
-    let store = PostgresStore::builder().schema(schema()).connect(&url);
-    let store = store.await.expect("PostgreSQL answers");
+    // The machine may be busy: nothing is slow here on purpose.
+    let builder = PostgresStore::builder().timeout(Duration::from_secs(20));
+    let store = builder.schema(schema()).connect(&url).await;
+    let store = store.expect("PostgreSQL answers");
     store.migrate().await.expect("the schema is new");
     Some(store)
 }
