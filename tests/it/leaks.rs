@@ -104,10 +104,52 @@ fn run_the_others(folder: &Path) -> (bool, String) {
     let ended = told.recv_timeout(PATIENCE);
     let said = String::from_utf8_lossy(&std::fs::read(said).unwrap()).into_owned();
     let status = ended.unwrap_or_else(|_| {
+        let threads = threads(&number);
         let _ = Command::new("kill").args(["-KILL", &number]).status();
-        panic!("the other tests have not ended in {PATIENCE:?}:\n{said}");
+        panic!("the other tests have not ended in {PATIENCE:?}:\n{said}\nits threads:\n{threads}");
     });
     (status.success(), said)
+}
+
+/// The threads of a process, which are named after their tests, and for how many ticks each has worked: as far as the machine tells.
+fn threads(number: &str) -> String {
+    let tasks = std::fs::read_dir(format!("/proc/{number}/task"));
+    let mut all = String::new();
+    for task in tasks.into_iter().flatten().flatten() {
+        let read = |file| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        // Behind the name: its state, and as the twelfth and thirteenth the times in itself and in the system (proc(5)).
+        let stat = read("stat");
+        let (_, behind) = stat.rsplit_once(')').unwrap_or_default();
+        let mut ticks = behind.split_whitespace().skip(11);
+        let [own, system] = [(); 2].map(|()| ticks.next().unwrap_or("?"));
+        let name = read("comm");
+        writeln!(all, "{}: {own} + {system} ticks", name.trim_end()).unwrap();
+    }
+    all
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn threads_that_hang_are_named() {
+    let (end, ends) = mpsc::channel::<()>();
+    let hangs = thread::Builder::new().name("a test that hangs".to_owned());
+    // It has its name by the time that it says so.
+    let (tell, told) = mpsc::channel();
+    let hangs = hangs.spawn(move || {
+        tell.send(()).unwrap();
+        ends.recv()
+    });
+    told.recv().unwrap();
+    let all = threads(&std::process::id().to_string());
+    drop(end);
+    hangs.unwrap().join().unwrap().unwrap_err();
+    let line = all.lines().find(|line| line.starts_with("a test that han"));
+    let (_, ticks) = line
+        .unwrap_or_else(|| panic!("{all}"))
+        .split_once(": ")
+        .unwrap();
+    let own = ticks.split(' ').next().unwrap();
+    assert!(own.parse::<u32>().is_ok(), "{all}");
 }
 
 /// A log in which a secret of each kind stands in each spelling: each one is found.
