@@ -276,6 +276,9 @@ fn member(told: &Told, name: &str) -> String {
     told.1[name].as_str().unwrap_or_default().to_owned()
 }
 
+/// More steps than two flows have.
+const MOST: usize = 1000;
+
 /// Runs two to their end, one step at a time; whose turn it is when both can go on says `turns`, and the first afterwards. Adds to
 /// `turns` what was chosen there.
 fn interleave(
@@ -286,7 +289,7 @@ fn interleave(
     let (mut one, mut other) = (pin!(one), pin!(other));
     let mut told = [None, None];
     let mut taken = 0;
-    loop {
+    for _ in 0..MOST {
         let second = match &told {
             [Some(_), Some(_)] => return told.map(Option::unwrap),
             [None, Some(_)] => false,
@@ -305,6 +308,7 @@ fn interleave(
             told[usize::from(second)] = Some(answer);
         }
     }
+    panic!("they wait for what no step brings: {told:?}");
 }
 
 /// Redeems or polls, and uses the refresh token at once.

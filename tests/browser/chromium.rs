@@ -3,6 +3,9 @@
 use std::env;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use thirtyfour::common::capabilities::chromium::ChromiumLikeCapabilities as _;
@@ -33,6 +36,9 @@ const FLAGS: [&str; 8] = [
 
 /// How often it is started until it has a port.
 const TRIES: u32 = 10;
+
+/// How long it may take until it says its port.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whether the pages may run scripts; they have none, and need none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +87,7 @@ impl Driver {
         }
     }
 
-    /// `None` if it has ended without a port.
+    /// `None` if it has ended without a port, or not said one in time.
     fn try_start() -> io::Result<Option<Self>> {
         let mut process = Command::new("chromedriver")
             .arg("--port=0")
@@ -89,12 +95,17 @@ impl Driver {
             .stdout(Stdio::piped())
             .spawn()?;
         let stdout = process.stdout.take().expect("it is piped");
-        let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
-        let port = lines.find_map(|line| {
-            let (_, port) = line.split_once(STARTED)?;
-            Some(port.trim_end_matches('.').to_owned())
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+            let port = lines.find_map(|line| {
+                let (_, port) = line.split_once(STARTED)?;
+                Some(port.trim_end_matches('.').to_owned())
+            });
+            tell.send(port)
         });
-        let Some(port) = port else {
+        let Ok(Some(port)) = told.recv_timeout(PATIENCE) else {
+            let _ = process.kill(); // it may have ended by itself
             process.wait()?;
             return Ok(None);
         };

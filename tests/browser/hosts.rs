@@ -11,6 +11,7 @@ use crate::chromium::browse;
 use crate::demo;
 use crate::example::{self, Example};
 use crate::looks;
+use crate::waits::soon;
 
 #[tokio::test]
 async fn people_of_axum_login_sign_in_and_are_asked_by_the_built_in_page() {
@@ -212,7 +213,8 @@ async fn a_program_for_the_command_line_signs_in_by_a_code_that_somebody_types_i
             let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
             let (mut seen, mut asked) = (String::new(), None);
             while asked.is_none() {
-                let line = lines.next_line().await.unwrap().unwrap();
+                let line = soon("the code to type in", lines.next_line()).await;
+                let line = line.unwrap().unwrap();
                 let words = line
                     .strip_prefix("Open ")
                     .and_then(|rest| rest.split_once(" and type in "));
@@ -231,7 +233,7 @@ async fn a_program_for_the_command_line_signs_in_by_a_code_that_somebody_types_i
                 .sees_heading("Allow Notes for the command line to use your account?")
                 .await;
             person.press(button).await;
-            while let Some(line) = lines.next_line().await.unwrap() {
+            while let Some(line) = soon("its end", lines.next_line()).await.unwrap() {
                 seen.push_str(&line);
             }
             let ended = program.wait_with_output().await.unwrap();

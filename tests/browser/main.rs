@@ -32,6 +32,12 @@ mod person;
 mod prompt;
 #[path = "../support/tls.rs"]
 mod tls_server;
+#[path = "../support/waits.rs"]
+#[expect(
+    dead_code,
+    reason = "what a page is waited for with has its own limits"
+)]
+mod waits;
 
 use example::Example;
 

@@ -35,7 +35,7 @@ impl Node {
             .collect();
         Self {
             process: Example::start("demo", &arguments),
-            http: Client::new(),
+            http: Client::builder().timeout(PATIENCE).build().unwrap(),
         }
     }
 

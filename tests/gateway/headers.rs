@@ -5,6 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::support::{Seen, World, exchange, gateway, status};
+use crate::waits::soon;
 
 const ALICE: &str = "Authorization: Bearer alice";
 
@@ -330,7 +331,8 @@ impl Wire {
     }
 
     async fn request(&self) -> String {
-        self.requests.lock().await.recv().await.unwrap()
+        let mut requests = self.requests.lock().await;
+        soon("a request", requests.recv()).await.unwrap()
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::example::Example;
 use crate::support::{Issuer, SECRET, World};
+use crate::waits::soon;
 
 /// How long it may take until something is noticed: less than what would be believed for by default.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -70,7 +71,8 @@ fn gateway(world: &World, audience: &str, issuer: &[&str]) -> Example {
 
 async fn get(gateway: &Example, token: &str) -> Response {
     let request = Client::new().get(format!("{}/x", gateway.base()));
-    request.bearer_auth(token).send().await.unwrap()
+    let answer = request.bearer_auth(token).send();
+    soon("an answer", answer).await.unwrap()
 }
 
 /// Asks until the answer is another one than this.

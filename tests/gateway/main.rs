@@ -20,3 +20,6 @@ mod tls;
 #[cfg(target_os = "linux")]
 #[path = "../support/tls.rs"]
 mod tls_server;
+#[path = "../support/waits.rs"]
+#[expect(dead_code, reason = "nothing here has to be asked for again and again")]
+mod waits;

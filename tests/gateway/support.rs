@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::example::Example;
+use crate::waits::soon;
 
 /// The secret of the gateway at the issuer.
 pub(crate) const SECRET: &str = "s3cr3t-of-the-gateway";
@@ -63,7 +64,7 @@ impl World {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        request.send().await.unwrap()
+        soon("an answer", request.send()).await.unwrap()
     }
 
     /// The answer to a request line and fields, as they stand, on a connection of their own.
@@ -93,7 +94,7 @@ pub(crate) async fn exchange(base: &str, request: &[u8]) -> String {
     // `Connection: close` may not be among the fields, and then there is nothing to wait for after the first answer.
     while !is_whole(&answer) {
         let mut piece = [0; 4096];
-        match stream.read(&mut piece).await {
+        match soon("all of an answer", stream.read(&mut piece)).await {
             Ok(0) | Err(_) => break,
             Ok(length) => answer.extend_from_slice(&piece[..length]),
         }

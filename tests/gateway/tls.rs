@@ -2,15 +2,14 @@
 //!
 //! `tests/it/keys/tls_ca.pem` has signed `tls.pem` for `localhost`.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::example::program;
+use crate::example::{Example, program};
 use crate::support::{AUDIENCE, exchange, status};
 use crate::tls_server;
 
@@ -42,25 +41,18 @@ async fn service() -> (u16, Arc<AtomicUsize>) {
 
 /// What a gateway says that trusts those whom the machine trusts, which this file names.
 async fn status_by(upstream: &str, trusted: &str) -> u16 {
-    let mut child = Command::new(program("gateway"))
+    let mut command = Command::new(program("gateway"));
+    command
         .args(["--listen", "127.0.0.1:0", "--upstream", upstream])
         .args(["--audience", AUDIENCE, "--jwt", "https://nobody.invalid"])
         .args(["--public", "/pub"])
-        .env("SSL_CERT_FILE", trusted)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut first = String::new();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    stdout.read_line(&mut first).unwrap();
-    let base = first.trim().strip_prefix("listening on ").unwrap();
+        .env("SSL_CERT_FILE", trusted);
+    let gateway = Example::run(&mut command, "an example");
     let answer = exchange(
-        base,
+        gateway.base(),
         b"GET /pub HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
     )
     .await;
-    child.kill().unwrap();
-    child.wait().unwrap();
     status(&answer)
 }
 

@@ -4,6 +4,7 @@ use sqlx::Connection as _;
 use tower_oauth::store::{Insert, SqliteOpenError, SqliteStore, Store as _};
 
 use crate::support::{asked_insert, count, file, key, later, now, raw, record};
+use crate::waits::soon;
 
 #[tokio::test]
 async fn a_second_opening_in_the_same_process_is_refused() {
@@ -74,12 +75,15 @@ async fn the_writer_ends_and_the_file_is_free_after_the_last_clone_is_dropped() 
     drop(store);
     clone.insert(key(1), record("1"), now()).await.unwrap();
     drop(clone);
-    let store = loop {
-        match SqliteStore::open(&path).await {
-            Err(SqliteOpenError::AlreadyOpen { .. }) => tokio::task::yield_now().await,
-            opened => break opened.unwrap(),
+    let store = soon("the end of the writer", async {
+        loop {
+            match SqliteStore::open(&path).await {
+                Err(SqliteOpenError::AlreadyOpen { .. }) => tokio::task::yield_now().await,
+                opened => break opened.unwrap(),
+            }
         }
-    };
+    })
+    .await;
     assert!(store.get(key(0)).await.unwrap().is_some());
 }
 

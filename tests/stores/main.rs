@@ -27,4 +27,7 @@ mod redis_servers;
 mod round_trips;
 mod runtimes;
 mod support;
+#[path = "../support/waits.rs"]
+#[cfg_attr(not(all(unix, feature = "redis")), expect(dead_code))]
+mod waits;
 mod wrong;

@@ -82,7 +82,7 @@ async fn ten_nodes_that_migrate_at_once_make_one_table() {
     for node in nodes.clone() {
         migrating.spawn(async move { node.migrate().await });
     }
-    for migrated in migrating.join_all().await {
+    for migrated in in_time(migrating.join_all()).await {
         migrated.unwrap();
     }
     let inserted = nodes[0].insert(key(0), record("1"), now()).await.unwrap();

@@ -4,7 +4,10 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use tower_oauth::store::{Insert, SqliteOpenError, SqliteStore, Store as _};
 
@@ -18,8 +21,11 @@ fn as_other() -> Option<PathBuf> {
     std::env::var_os(FILE).map(PathBuf::from)
 }
 
-/// Starts this binary again with one test of this file.
-fn other(test: &str, path: &Path) -> (Child, BufReader<ChildStdout>) {
+/// How long it may take until the other process has said something.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Starts this binary again with one test of this file. What it says comes line by line, until it has ended.
+fn other(test: &str, path: &Path) -> (Child, mpsc::Receiver<String>) {
     let mut child = Command::new(std::env::current_exe().expect("a test has a binary"))
         .args(["--exact", &format!("processes::{test}"), "--nocapture"])
         .env(FILE, path)
@@ -28,19 +34,26 @@ fn other(test: &str, path: &Path) -> (Child, BufReader<ChildStdout>) {
         .spawn()
         .expect("the binary starts again");
     let stdout = child.stdout.take().expect("it is piped");
-    (child, BufReader::new(stdout))
+    let (tell, says) = mpsc::channel();
+    thread::spawn(move || {
+        let lines = BufReader::new(stdout).lines();
+        lines
+            .map(|line| line.expect("it writes text"))
+            .try_for_each(|line| tell.send(line))
+    });
+    (child, says)
 }
 
 /// The next line of the other process that begins so.
-fn line(says: &mut BufReader<ChildStdout>, begin: &str) -> String {
-    says.lines()
-        .map(|line| line.expect("it writes text"))
+fn line(says: &mpsc::Receiver<String>, begin: &str) -> String {
+    std::iter::repeat_with(|| says.recv_timeout(PATIENCE))
+        .map(|line| line.unwrap_or_else(|e| panic!("it has not said {begin:?}: {e}")))
         // The test runner may have begun the line.
         .find_map(|line| {
             let at = line.find(begin)?;
             line.get(at..).map(str::to_owned)
         })
-        .expect("it lives until it has said so")
+        .expect("there is always another")
 }
 
 #[tokio::test]
@@ -56,16 +69,16 @@ async fn another_process_is_refused_until_the_first_is_killed() {
     }
     let test = "another_process_is_refused_until_the_first_is_killed";
     let (_folder, path) = file();
-    let (mut holder, mut says) = other(test, &path);
-    assert_eq!(line(&mut says, "other: "), "other: open");
+    let (mut holder, says) = other(test, &path);
+    assert_eq!(line(&says, "other: "), "other: open");
     let refused = SqliteStore::open(&path).await.unwrap_err();
     assert!(matches!(refused, SqliteOpenError::AlreadyOpen { .. }));
     holder.kill().unwrap();
     holder.wait().unwrap();
 
     let _store = SqliteStore::open(&path).await.unwrap();
-    let (mut second, mut says) = other(test, &path);
-    assert!(line(&mut says, "other: ").contains("is open already, here or in another process"));
+    let (mut second, says) = other(test, &path);
+    assert!(line(&says, "other: ").contains("is open already, here or in another process"));
     assert!(second.wait().unwrap().success());
 }
 
@@ -88,18 +101,20 @@ async fn what_was_answered_survives_the_killing_of_the_process() {
         return drop(tasks.join_all().await); // never: it is killed
     }
     let (_folder, path) = file();
-    let (mut writer, mut says) = other(
+    let (mut writer, says) = other(
         "what_was_answered_survives_the_killing_of_the_process",
         &path,
     );
     let mut answered = Vec::new();
     while answered.len() < 300 {
-        answered.push(line(&mut says, "other: answered "));
+        answered.push(line(&says, "other: answered "));
     }
     writer.kill().unwrap();
     writer.wait().unwrap();
-    let rest = says.lines().map(Result::unwrap);
-    answered.extend(rest.filter(|line| line.starts_with("other: answered ")));
+    answered.extend(
+        says.iter()
+            .filter(|line| line.starts_with("other: answered ")),
+    );
     let store = SqliteStore::open(&path).await.unwrap();
     for answer in answered {
         let number = answer.trim_start_matches("other: answered ");

@@ -19,6 +19,7 @@ use crate::redis_server as server;
 use crate::redis_server::available;
 use crate::redis_servers::Cluster;
 use crate::support::{key, later, now, owner, record};
+use crate::waits::{soon, until};
 
 /// How long the store may take to say that Redis does not answer, and how much longer a busy machine may.
 const LIMIT: Duration = Duration::from_millis(500);
@@ -44,7 +45,8 @@ async fn stands(store: &RedisStore, number: u64) -> bool {
 
 /// The end of the feed, and that nothing was told.
 async fn lost(store: &RedisStore, after: Option<Cursor>) -> Cursor {
-    match store.changes(after).await.unwrap() {
+    let told = soon("what the feed tells", store.changes(after)).await;
+    match told.unwrap() {
         Changes::Lost { next } => next,
         other => panic!("{other:?}"),
     }
@@ -52,17 +54,20 @@ async fn lost(store: &RedisStore, after: Option<Cursor>) -> Cursor {
 
 /// What died, once `Lost` is over.
 async fn told(store: &RedisStore, after: &mut Cursor) -> Vec<Key> {
-    loop {
-        match store.changes(Some(*after)).await {
-            Ok(Changes::Events { dead, next }) => {
-                *after = next;
-                return dead;
+    let told = async {
+        loop {
+            match store.changes(Some(*after)).await {
+                Ok(Changes::Events { dead, next }) => {
+                    *after = next;
+                    return dead;
+                }
+                Ok(Changes::Lost { next }) => *after = next,
+                Ok(Changes::Unsupported { .. }) => panic!("it has a feed"),
+                Err(_) => {}
             }
-            Ok(Changes::Lost { next }) => *after = next,
-            Ok(Changes::Unsupported { .. }) => panic!("it has a feed"),
-            Err(_) => {}
         }
-    }
+    };
+    soon("what the feed tells", told).await
 }
 
 /// A connection of an administrator.
@@ -123,7 +128,7 @@ async fn a_redis_that_is_paused_is_an_error_in_time_and_works_again_afterwards()
     let waits = store.clone();
     let waiting = tokio::spawn(async move { waits.changes(Some(cursor)).await });
     own.signal("STOP");
-    while store.get(key(0)).await.is_ok() {} // until the signal has come
+    until("the signal", async || store.get(key(0)).await.is_err()).await;
     let within = async |asked: &mut (dyn Future<Output = bool> + Send + Unpin)| {
         let answered = timeout(LIMIT + BUSY, asked).await;
         assert!(answered.unwrap(), "it was answered");
@@ -149,18 +154,24 @@ async fn a_redis_that_is_paused_is_an_error_in_time_and_works_again_afterwards()
     }))
     .await;
     // The listener has noticed as well: everything that is cached is dropped.
-    let heard = waiting.await.unwrap().unwrap();
+    let heard = soon("the listener", waiting).await.unwrap().unwrap();
     assert!(matches!(heard, Changes::Lost { .. }), "{heard:?}");
-    while store.changes(None).await.is_ok() {}
+    until("the end of the feed", async || {
+        store.changes(None).await.is_err()
+    })
+    .await;
 
     own.signal("CONT");
-    while store.get(key(0)).await.is_err() {}
+    until("its answer", async || store.get(key(0)).await.is_ok()).await;
     inserted(&store, 7).await;
-    let mut cursor = loop {
-        if let Ok(Changes::Lost { next }) = store.changes(None).await {
-            break next;
+    let begins = async {
+        loop {
+            if let Ok(Changes::Lost { next }) = store.changes(None).await {
+                break next;
+            }
         }
     };
+    let mut cursor = soon("the feed", begins).await;
     store.remove(key(7)).await.unwrap();
     assert!(told(&store, &mut cursor).await.contains(&key(7)));
 }
@@ -184,13 +195,12 @@ async fn what_a_durable_redis_has_answered_survives_its_killing() {
             answered
         });
     }
-    while !stands(&store, 50).await {
-        tokio::task::yield_now().await;
-    }
+    until("fifty records", async || stands(&store, 50).await).await;
     own.kill();
-    let answered = writers.join_all().await.concat();
+    let answered = soon("the ends of the writers", writers.join_all()).await;
+    let answered = answered.concat();
     own.start_again();
-    while store.get(key(0)).await.is_err() {}
+    until("its answer", async || store.get(key(0)).await.is_ok()).await;
     for number in &answered {
         assert!(
             stands(&store, *number).await,
@@ -361,7 +371,9 @@ async fn a_purge_takes_out_of_indexes_what_has_gone_and_nothing_that_stands_or_c
     let mut members =
         || -> Vec<Vec<u8>> { say(&mut administrator, &[b"ZRANGE", &index, b"0", b"-1"]) };
     assert!(members().len() > 800, "it does not all at once");
+    let mut calls = 0..100;
     while members().len() > kept.len() + 1 {
+        calls.next().expect("some are enough");
         assert_eq!(store.purge(now(), 100).await.unwrap(), 0);
     }
     let left = members();
@@ -658,7 +670,8 @@ async fn a_cluster_tells_deaths_of_all_its_nodes_once() {
     }
     let mut dead = Vec::new();
     while dead.len() < 100 {
-        match one.changes(Some(cursor)).await.unwrap() {
+        let told = soon("what the feed tells", one.changes(Some(cursor))).await;
+        match told.unwrap() {
             Changes::Events { dead: more, next } => {
                 dead.extend(more);
                 cursor = next;

@@ -15,6 +15,8 @@ use tower_oauth::store::{
 };
 use tower_oauth::types::{Digest, Timestamp};
 
+use crate::waits::soon;
+
 /// The moment at which the suite plays.
 pub(crate) const NOW: u64 = 4_102_444_800;
 
@@ -80,7 +82,7 @@ impl Held {
     }
 
     pub(crate) async fn at(&mut self, point: CommitPoint) {
-        assert_eq!(self.at.recv().await, Some(point));
+        assert_eq!(soon("a commit", self.at.recv()).await, Some(point));
     }
 
     pub(crate) fn let_go(&self) {

@@ -1,6 +1,7 @@
 //! An app that registered itself, built on the published `oauth2` crate, and the person who uses it.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use oauth2::basic::{BasicClient, BasicTokenResponse};
 use oauth2::{
@@ -15,6 +16,9 @@ use super::browser::{Browser, Page};
 
 /// Nobody listens there: the browser is stopped before it goes.
 pub(crate) const REDIRECT_URI: &str = "http://127.0.0.1:47813/callback";
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 type OAuth2 = BasicClient<EndpointSet, EndpointSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
 
@@ -58,6 +62,7 @@ impl App {
             "token_endpoint_auth_method": "none",
         });
         let request = reqwest::Client::new().post(format!("{base}/auth/register"));
+        let request = request.timeout(PATIENCE);
         let answer = request.json(&metadata).send().await.unwrap();
         assert_eq!(answer.status(), 201);
         let client: Value = answer.json().await.unwrap();
@@ -164,6 +169,7 @@ const ALICE: [(&str, &str); 2] = [("Username", "alice"), ("Password", "wonderlan
 /// What the `oauth2` crate sends its requests with.
 async fn send(request: HttpRequest) -> Result<HttpResponse, reqwest::Error> {
     let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let http = http.timeout(PATIENCE);
     let answer = http.build()?.execute(request.try_into()?).await?;
     let mut response = HttpResponse::new(Vec::new());
     *response.status_mut() = answer.status();

@@ -1,5 +1,7 @@
 //! A person at a browser: keeps cookies, goes where redirects lead, and fills forms in by what stands beside the fields.
 
+use std::time::Duration;
+
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
 
@@ -19,7 +21,8 @@ impl Browser {
     pub(crate) fn new() -> Self {
         let http = Client::builder()
             .cookie_store(true)
-            .redirect(Policy::none());
+            .redirect(Policy::none())
+            .timeout(Duration::from_secs(60));
         Self {
             http: http.build().unwrap(),
         }

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use axum::{Router, routing::get};
 use reqwest::redirect::Policy;
@@ -33,6 +34,9 @@ const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 const REDIRECT_URI: &str = "https://app.example/cb";
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `tests/oidc_provider/server.mjs`, running.
 pub(crate) struct Provider {
@@ -96,7 +100,7 @@ impl Provider {
             _ => attempt.stop(),
         });
         let browser = Client::builder().cookie_store(true).redirect(elsewhere);
-        let browser = browser.build().unwrap();
+        let browser = browser.timeout(PATIENCE).build().unwrap();
         let query = [
             ("response_type", "code"),
             ("client_id", "app"),
@@ -164,7 +168,10 @@ impl Stopped {
 /// One for all, since making one takes a while. Each test has a runtime of its own, so no connection is kept for the next.
 fn client() -> &'static Client {
     static CLIENT: OnceLock<Client> = OnceLock::new();
-    CLIENT.get_or_init(|| Client::builder().pool_max_idle_per_host(0).build().unwrap())
+    CLIENT.get_or_init(|| {
+        let builder = Client::builder().pool_max_idle_per_host(0);
+        builder.timeout(PATIENCE).build().unwrap()
+    })
 }
 
 /// A token of the demo's own client.
