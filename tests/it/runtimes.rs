@@ -14,8 +14,9 @@ use tower_oauth::types::ManualClock;
 use crate::hooked::{Hooked, Step, Verb, When};
 use crate::in_process::send;
 use crate::jwt::ledger;
-use crate::publisher::{Key, Publisher, until};
+use crate::publisher::{Key, Publisher};
 use crate::support::{Harness, NOW, builder};
+use crate::waits::until;
 
 const FOR_ITSELF: &str = "grant_type=client_credentials&scope=ledger.read";
 
