@@ -251,6 +251,7 @@ mod tests {
             id: "g".into(),
             client_id: "c1".parse().unwrap(),
             approved,
+            redirect_uri: None,
             granted_at: NOW,
             ends_at: LATER,
             expires_at: LATER,

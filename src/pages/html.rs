@@ -213,13 +213,14 @@ impl LeavingHtml<'_> {
 
 impl ConnectedAppsHtml<'_> {
     /// Where an application is: the computer and the device need not be those that the page is shown on.
-    fn place<'a>(&'a self, app: &'a App) -> &'a str {
-        match &app.redirect_uri {
-            None => self.words.say(Text::AppDevice),
-            Some(uri) if uri.is_loopback() => self.words.say(Text::AppOnComputer),
-            Some(uri) if uri.is_https() => uri.destination(),
-            Some(_) => self.words.say(Text::AppOnDevice),
-        }
+    fn places<'a>(&'a self, app: &'a App) -> impl Iterator<Item = &'a str> {
+        let went_to = app.redirect_uris.iter().map(|uri| match uri {
+            uri if uri.is_loopback() => self.words.say(Text::AppOnComputer),
+            uri if uri.is_https() => uri.destination(),
+            _ => self.words.say(Text::AppOnDevice),
+        });
+        let on_device = app.on_device.then(|| self.words.say(Text::AppDevice));
+        went_to.chain(on_device)
     }
 
     fn ago(&self, at: &Timestamp) -> String {

@@ -146,9 +146,11 @@ pub struct App {
     pub client_id: String,
     /// Whether somebody else than the client itself says who it is.
     pub vouched_for: bool,
-    /// Where its answers go; none for one that is only on devices.
-    pub redirect_uri: Option<RedirectUri>,
-    /// Its website: `https` and nothing else.
+    /// Where its codes went, of each host or kind of place one. Not where it says that it is, which may be anywhere.
+    pub redirect_uris: Vec<RedirectUri>,
+    /// Whether a code on a device gave it access; who has asked for that code is not known.
+    pub on_device: bool,
+    /// Its website: `https` and nothing else, and if nobody vouched for it at a host where its codes went.
     pub website: Option<String>,
     /// What it may do.
     pub scopes: Vec<ScopeInWords>,

@@ -225,7 +225,7 @@ impl AuthorizationServerBuilder {
     /// `interaction`; a login that goes on to [`resume_path`](AuthorizationServer::resume_path), as it does for a request, leads back.
     ///
     /// The same as JSON, for an application of the host's own at the same origin, with `Accept: application/json`. The list:
-    /// `{"apps": [{"client_id", "client_name", "vouched_for", "redirect_uri"?, "client_uri"?, "scope", "since", "renewed", "ends", "csrf"}],
+    /// `{"apps": [{"client_id", "client_name", "vouched_for", "redirect_uris", "on_device", "client_uri"?, "scope", "since", "renewed", "ends", "csrf"}],
     /// "next"?}`, times in seconds since 1970, `renewed` being when it last got new tokens (and so its last use, to within the life of an
     /// access token), `next` the path of the rest. To take access back, a form (`application/x-www-form-urlencoded`) with `client_id` and
     /// `csrf` is posted to the same path: `{"removed": true}`, or `false` if no grant was alive; what was approved and is no grant yet has

@@ -179,6 +179,10 @@ async fn remove(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byt
 struct Connected {
     client: Arc<Client>,
     scope: Scope,
+    /// Where codes went, each kind of place once.
+    went_to: Vec<RedirectUri>,
+    /// Whether any of it was granted to a device.
+    on_device: bool,
     since: Timestamp,
     renewed: Timestamp,
     ends: Timestamp,
@@ -208,7 +212,7 @@ async fn connected(server: &Inner, subject: &Subject) -> Result<Vec<Connected>, 
             }
             let new = Connected::of(client, &grant);
             let joined = match found.remove(&grant.client_id) {
-                Some(before) => before.and(&new),
+                Some(before) => before.and(new),
                 None => new,
             };
             found.insert(grant.client_id, joined);
@@ -239,14 +243,29 @@ impl Connected {
         Self {
             client,
             scope: grant.approved.scope.clone(),
+            went_to: Vec::from_iter(grant.redirect_uri.clone()),
+            on_device: grant.redirect_uri.is_none(),
             since: grant.granted_at,
             renewed: rotated.map_or(grant.granted_at, |rotated| rotated.at),
             ends: grant.ends_at,
         }
     }
 
-    fn and(self, other: &Self) -> Self {
+    fn and(mut self, other: Self) -> Self {
+        for uri in other.went_to {
+            // Loopback ports are drawn anew each time.
+            let same = |known: &RedirectUri| {
+                let kinds = [known, &uri].map(|uri| (uri.is_loopback(), uri.is_https()));
+                let is_same = known.is_loopback() || known.destination() == uri.destination();
+                kinds[0] == kinds[1] && is_same
+            };
+            if !self.went_to.iter().any(same) {
+                self.went_to.push(uri);
+            }
+        }
         Self {
+            went_to: self.went_to,
+            on_device: self.on_device || other.on_device,
             scope: self.scope.union(&other.scope),
             since: self.since.min(other.since),
             renewed: self.renewed.max(other.renewed),
@@ -257,13 +276,14 @@ impl Connected {
 
     fn app(&self, server: &Inner, csrf: String) -> App {
         let client = &self.client;
-        let mut links = links(client).into_iter();
+        let mut links = links(client, &self.went_to).into_iter();
         let website = links.find(|link| link.kind == LinkKind::Website);
         App {
             client_name: display_name(client.client_name(), client.client_id.as_str()),
             client_id: client.client_id.to_string(),
             vouched_for: client.registered_by == RegisteredBy::Host,
-            redirect_uri: client.redirect_uris.first().cloned(),
+            redirect_uris: self.went_to.clone(),
+            on_device: self.on_device,
             website: website.map(|link| link.url),
             scopes: in_words(server, &self.scope),
             since: self.since,
@@ -321,8 +341,8 @@ struct ListedApp<'a> {
     client_id: &'a str,
     client_name: &'a str,
     vouched_for: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    redirect_uri: Option<&'a str>,
+    redirect_uris: Vec<&'a str>,
+    on_device: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_uri: Option<&'a str>,
     scope: String,
@@ -342,7 +362,8 @@ impl<'a> List<'a> {
             client_id: &app.client_id,
             client_name: &app.client_name,
             vouched_for: app.vouched_for,
-            redirect_uri: app.redirect_uri.as_ref().map(RedirectUri::as_str),
+            redirect_uris: app.redirect_uris.iter().map(RedirectUri::as_str).collect(),
+            on_device: app.on_device,
             client_uri: app.website.as_deref(),
             scope: scopes(app),
             since: app.since.as_secs(),

@@ -1,5 +1,7 @@
 //! The owner is asked, once for what may be remembered (RFC 6749 §10.2, RFC 9700 §4.11).
 
+use std::slice;
+
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
@@ -13,7 +15,9 @@ use crate::pages::{self, Consent, Link, LinkKind, Page, ScopeInWords, display_na
 use crate::protocol::error::OAuthError;
 use crate::store::{Insert, StoreError, consent_digest};
 use crate::types::record::{self, Approved, AskedOwner, InteractionState, SubjectEpoch};
-use crate::types::{Client, Digest, RegisteredBy, Scope, ScopeToken, Secret, Subject, random};
+use crate::types::{
+    Client, Digest, RedirectUri, RegisteredBy, Scope, ScopeToken, Secret, Subject, random,
+};
 
 /// Shows the consent page, unless the same was agreed to before and that may count.
 pub(crate) async fn ask(server: &Inner, mut waiting: Waiting, signed_in: SignedIn) -> Answer {
@@ -165,6 +169,7 @@ fn consent_page(
             address: pending.device_address(),
         },
     };
+    let goes_to = pending.redirect_uri().map_or(&[][..], slice::from_ref);
     let (client, config) = (&waiting.client, &server.config);
     let id = waiting.id.expose();
     let login = config.login_path.as_deref();
@@ -176,7 +181,7 @@ fn consent_page(
         vouched_for: client.registered_by == RegisteredBy::Host,
         subject: signed_in.shown_name().to_owned(),
         scopes: in_words(server, &asked.scope),
-        links: links(client),
+        links: links(client, goes_to),
         lasts: pending.lifetime(),
         resources: resources.map(ToString::to_string).collect(),
         asked: way,
@@ -198,9 +203,10 @@ pub(crate) fn in_words(server: &Inner, scope: &Scope) -> Vec<ScopeInWords> {
     scope.iter().map(described).collect()
 }
 
-/// The addresses at which a client tells about itself (RFC 7591 §2). Of a client that registered itself only those at a host that its
-/// answers go to: any other is as little its own as its name (§5). A logo is never shown: nothing on the page comes from elsewhere.
-pub(crate) fn links(client: &Client) -> Vec<Link> {
+/// The addresses at which a client tells about itself (RFC 7591 §2). Of a client that registered itself only those at a host that this
+/// answer goes to: any other is as little its own as its name (§5), and so is an address that it has registered as well, which it need
+/// not have anything to do with. A logo is never shown: nothing on the page comes from elsewhere.
+pub(crate) fn links(client: &Client, goes_to: &[RedirectUri]) -> Vec<Link> {
     [
         (LinkKind::Website, "client_uri"),
         (LinkKind::PrivacyPolicy, "policy_uri"),
@@ -208,16 +214,13 @@ pub(crate) fn links(client: &Client) -> Vec<Link> {
     ]
     .into_iter()
     .filter_map(|(kind, member)| Link::new(kind, client.metadata.get(member)?.as_str()?))
-    .filter(|link| is_own(client, &link.url))
+    .filter(|link| is_own(client, &link.url, goes_to))
     .collect()
 }
 
-/// Whether an address may be shown as this client's.
-pub(crate) fn is_own(client: &Client, url: &str) -> bool {
-    let host = |text: &str| {
-        let url = url::Url::parse(text).ok()?;
-        Some((url.scheme().to_owned(), url.host_str()?.to_owned()))
-    };
-    let hosts = || client.redirect_uris.iter().map(|uri| host(uri.as_str()));
-    client.registered_by == RegisteredBy::Host || hosts().any(|own| own == host(url))
+/// Whether an `https` address may be shown as this client's, whose answers go there.
+pub(crate) fn is_own(client: &Client, url: &str, goes_to: &[RedirectUri]) -> bool {
+    let host = |text: &str| Some(url::Url::parse(text).ok()?.host_str()?.to_owned());
+    let mut places = goes_to.iter().filter(|uri| uri.is_https());
+    client.registered_by == RegisteredBy::Host || places.any(|uri| host(uri.as_str()) == host(url))
 }

@@ -4,6 +4,7 @@
 //! of [`consent_page`](super::AuthorizationServerBuilder::consent_page).
 
 use std::net::IpAddr;
+use std::slice;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER};
@@ -22,7 +23,7 @@ use super::{Answer, Endpoint, Inner, sign_in};
 use crate::pages::{Message, Page, display_name};
 use crate::protocol::error::{self, OAuthError, Refused};
 use crate::protocol::form::Form;
-use crate::types::{Client, Prompt, RegisteredBy, Secret};
+use crate::types::{Client, Prompt, RedirectUri, RegisteredBy, Secret};
 
 /// Whether who asks would rather have JSON than a page. Browsers that go somewhere ask for pages, and `*/*` is no wish.
 pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {
@@ -228,16 +229,14 @@ impl<'a> View<'a> {
         });
         Self {
             interaction: pending.id(),
-            client: Application::new(pending.client()),
+            client: Application::new(pending.client(), pending.redirect_uri()),
             scope: scope.collect(),
             resources: pending
                 .resources()
                 .iter()
                 .map(crate::types::ResourceUri::as_str)
                 .collect(),
-            redirect_uri: pending
-                .redirect_uri()
-                .map(crate::types::RedirectUri::as_str),
+            redirect_uri: pending.redirect_uri().map(RedirectUri::as_str),
             device,
             lifetime: pending.lifetime().as_secs(),
             prompt: pending
@@ -256,12 +255,14 @@ impl<'a> View<'a> {
 }
 
 impl<'a> Application<'a> {
-    fn new(client: &'a Client) -> Self {
+    fn new(client: &'a Client, goes_to: Option<&RedirectUri>) -> Self {
         let vouched_for = client.registered_by == RegisteredBy::Host;
-        // By the rules of the page: https alone, and of a client that registered itself only what is at a host of its own.
+        // By the rules of the page: https alone, and of a client that registered itself only what is at the host the answer goes to.
         let uri = |member| {
             let uri = client.metadata.get(member)?.as_str()?;
-            (uri.starts_with("https://") && is_own(client, uri)).then_some(uri)
+            (uri.starts_with("https://")
+                && is_own(client, uri, goes_to.map_or(&[], slice::from_ref)))
+            .then_some(uri)
         };
         Self {
             client_id: client.client_id.as_str(),

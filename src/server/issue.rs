@@ -15,8 +15,8 @@ use crate::protocol::error::{ErrorCode, OAuthError, json_text};
 use crate::store::{StoreError, client_digest};
 use crate::types::record::{AccessToken, Approved, ClientDedupe, Grant, RefreshFamily};
 use crate::types::{
-    Claims, Client, ClientId, Digest, GrantType, RandomnessUnavailable, RegisteredBy, Scope,
-    Secret, Subject, Timestamp, random,
+    Claims, Client, ClientId, Digest, GrantType, RandomnessUnavailable, RedirectUri, RegisteredBy,
+    Scope, Secret, Subject, Timestamp, random,
 };
 
 /// What every client identifier begins with that is made here.
@@ -123,7 +123,7 @@ impl NewGrant {
     pub(crate) fn new(
         server: &Inner,
         client: &Client,
-        approved: Approved,
+        (approved, redirect_uri): (Approved, Option<RedirectUri>),
         now: Timestamp,
     ) -> Result<Self, OAuthError> {
         let lifetimes = &server.config.lifetimes;
@@ -141,6 +141,7 @@ impl NewGrant {
             id: Secret::generate()?.expose().to_owned(),
             client_id: client.client_id.clone(),
             approved,
+            redirect_uri,
             granted_at: now,
             ends_at,
             expires_at: if refreshes {

@@ -107,7 +107,8 @@ async fn authorization_code(
                 let issue = issue_of(server, &approved, &asked)?;
                 let allowed =
                     issue::allow(server, client, GrantType::AuthorizationCode, issue).await?;
-                let new = NewGrant::new(server, client, approved, now)?;
+                let went_to = Some(read.record.redirect_uri.clone());
+                let new = NewGrant::new(server, client, (approved, went_to), now)?;
                 read.record.state = CodeState::Used { grant: new.digest };
                 match server.records.update(digest, read).await? {
                     Replace::Replaced(_) => {
@@ -155,7 +156,7 @@ async fn device_code(
             Poll::Approved(approved) => {
                 let issue = issue_of(server, &approved, &grant.asked)?;
                 let allowed = issue::allow(server, client, GrantType::DeviceCode, issue).await?;
-                let new = NewGrant::new(server, client, approved, now)?;
+                let new = NewGrant::new(server, client, (approved, None), now)?;
                 read.record.state = DeviceState::Redeemed { grant: new.digest };
                 if let Replace::Replaced(_) = server.records.update(digest, read).await? {
                     return keep_and_answer(server, client, allowed, &new).await;
@@ -277,7 +278,7 @@ async fn revoke_replayed(
     approved: Approved,
 ) -> Result<(), OAuthError> {
     let now = server.now();
-    let new = NewGrant::new(server, client, approved, now)?;
+    let new = NewGrant::new(server, client, (approved, None), now)?; // nobody is shown what is dead
     let dead = Grant {
         revoked: true,
         family: None,

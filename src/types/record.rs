@@ -48,6 +48,9 @@ pub(crate) struct Grant {
     pub(crate) id: String,
     pub(crate) client_id: ClientId,
     pub(crate) approved: Approved,
+    /// Where the code went that it was made of; none for a device, which nobody knows the place of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) redirect_uri: Option<RedirectUri>,
     pub(crate) granted_at: Timestamp,
     /// When the family ends, however often it is refreshed.
     pub(crate) ends_at: Timestamp,

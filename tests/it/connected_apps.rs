@@ -6,11 +6,14 @@ use axum::Router;
 use axum::routing::get;
 use http::{Method, Request};
 use http_body_util::Full;
-use tower_oauth::server::{ConfigError, Endpoint, Event, EventSink, RevokedBy};
+use tower_oauth::server::{ConfigError, Endpoint, Event, EventSink, Registration, RevokedBy};
 use tower_oauth::types::{Client, Subject};
 use tower_oauth::{AuthorizationServer, Decision, Interaction, PendingRequest};
 
-use crate::support::{Answer, CALLBACK, Harness, builder, redemption};
+use crate::consent_details::{AT_CALLBACK, pretender};
+use crate::support::{
+    Answer, CALLBACK, DEVICE_CODE, Harness, authorization_request, builder, redemption,
+};
 
 const PATH: &str = "/connected-apps";
 
@@ -53,7 +56,7 @@ async fn a_person_sees_who_has_access_and_takes_it_back() {
         "<h2><bdi id=\"a1\">Harbor App</bdi></h2>",
         "Signed in as <bdi>alice</bdi>",
         "Read your ledger <code>ledger.read</code>",
-        "<dd>app.harbor.test</dd>",
+        "<dd><bdi>app.harbor.test</bdi></dd>",
         "2026-11-22</time> (3 days ago)",
         "<dd>2 minutes ago</dd>",
     ] {
@@ -253,6 +256,65 @@ async fn a_host_in_full_control_says_who_is_signed_in() {
         .page(403);
 }
 
+// req: 7591-5-6
+#[tokio::test]
+async fn rfc7591_5_an_application_is_where_its_codes_went_and_not_where_it_says() {
+    let server =
+        Harness::with(|builder| builder.connected_apps().registration(Registration::open())).await;
+    let places = async |server: &Harness| {
+        let page = server.get(PATH, Some("alice")).await.text();
+        assert!(!page.contains("bank.test"), "{page}");
+        let (_, places) = page.split_once("<dt>Where it is</dt>").unwrap();
+        places.split("</div>").next().unwrap().trim().to_owned()
+    };
+    let id = pretender(
+        &server,
+        &[
+            "https://bank.test/cb",
+            "https://evil.test/cb",
+            "http://127.0.0.1/cb",
+        ],
+    )
+    .await;
+    let form = format!("client_id={id}&scope=ledger.read");
+    let device = server.post("/auth/device", &form).await;
+    let page = server.enter(&device.member("user_code"), "alice").await;
+    server.decide(&page, "alice", "allow").await;
+    let form = format!(
+        "grant_type={DEVICE_CODE}&client_id={id}&device_code={}",
+        device.member("device_code")
+    );
+    server.post("/auth/token", &form).await.access_token();
+    let on_device = "<dd><bdi>A device</bdi></dd>";
+    assert_eq!(places(&server).await, on_device);
+
+    for to in [
+        "https://evil.test/cb",
+        "http://127.0.0.1:1234/cb",
+        "http://127.0.0.1:5678/cb",
+    ] {
+        let request = authorization_request(&id, "").replace(AT_CALLBACK, to);
+        let code = server.allow(&request).await.parameter("code").unwrap();
+        let form = redemption(&id, &code).replace(CALLBACK, to);
+        server.post("/auth/token", &form).await.access_token();
+    }
+    let mut all: Vec<_> = places(&server)
+        .await
+        .split_inclusive("</dd>")
+        .map(ToOwned::to_owned)
+        .collect();
+    all.sort();
+    let elsewhere = [
+        "<dd><bdi>A program on a computer</bdi></dd>",
+        "<dd><bdi>evil.test</bdi></dd>",
+    ];
+    assert_eq!(all, [on_device, elsewhere[0], elsewhere[1]]);
+    let app = json(&server, Some("alice"), PATH).await.json()["apps"][0].clone();
+    assert_eq!(app["on_device"], true);
+    assert_eq!(app["redirect_uris"].as_array().unwrap().len(), 2, "{app}");
+    assert!(app.get("client_uri").is_none(), "{app}");
+}
+
 #[tokio::test]
 async fn the_same_is_there_as_json() {
     let server = server().await;
@@ -265,7 +327,8 @@ async fn the_same_is_there_as_json() {
     assert_eq!(app["client_id"], "app");
     assert_eq!(app["client_name"], "Harbor App");
     assert_eq!(app["vouched_for"], true);
-    assert_eq!(app["redirect_uri"], CALLBACK);
+    assert_eq!(app["redirect_uris"], serde_json::json!([CALLBACK]));
+    assert_eq!(app["on_device"], false);
     assert_eq!(app["scope"], "ledger.read");
     assert_eq!(app["since"], app["renewed"]);
     assert!(list.json().get("next").is_none());

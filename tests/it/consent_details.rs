@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use http::Response;
 use http::request::Parts;
+use http::{Request, Response};
+use http_body_util::Full;
 use tower_oauth::types::{Body, Client, GrantType, RedirectUri};
 use tower_oauth::{Decision, Interaction, PendingRequest};
 
@@ -12,6 +13,11 @@ use crate::register::{PUBLIC, open, with};
 use crate::support::{CALLBACK, DEVICE_CODE, Harness, SECRET, authorization_request, changed};
 
 const DEVICE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
+
+/// [`CALLBACK`], as it stands in an authorization request.
+pub(crate) const AT_CALLBACK: &str = "https%3A%2F%2Fapp.harbor.test%2Fcb";
+
+const DEVICE_CODE_URN: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 fn link(label: &str, url: &str) -> String {
     format!(
@@ -98,6 +104,60 @@ async fn rfc7591_5_links_of_a_client_that_registered_itself_are_on_a_host_its_an
         );
         assert!(!page.contains("<img"));
     }
+}
+
+/// A client that says that it is somebody else, and names addresses of theirs besides its own.
+pub(crate) async fn pretender(server: &Harness, redirect_uris: &[&str]) -> String {
+    let registered = serde_json::json!({
+        "client_name": "Bank",
+        "redirect_uris": redirect_uris,
+        "grant_types": ["authorization_code", "refresh_token", DEVICE_CODE_URN],
+        "client_uri": "https://bank.test/",
+        "tos_uri": "https://bank.test/terms",
+        "token_endpoint_auth_method": "none",
+    });
+    let answer = server.register(&registered.to_string()).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    answer.member("client_id")
+}
+
+// req: 7591-5-6
+#[tokio::test]
+async fn rfc7591_5_an_address_that_a_client_registers_and_does_not_use_vouches_for_no_link() {
+    let server = open().await;
+    for own in [
+        "https://evil.test/cb",
+        "com.evil.app://bank.test/cb",
+        "http://127.0.0.1/cb",
+    ] {
+        let id = pretender(&server, &["https://bank.test/cb", own]).await;
+        let theirs = authorization_request(&id, "").replace(AT_CALLBACK, "https://bank.test/cb");
+        let page = server.get(&theirs, Some("alice")).await.text();
+        assert_eq!(page.matches("<a ").count(), 2, "{page}");
+        let request = authorization_request(&id, "").replace(AT_CALLBACK, own);
+        let page = server.get(&request, Some("alice")).await;
+        assert_eq!(page.status, 200, "{own}");
+        assert!(!page.text().contains("bank.test/"), "{}", page.text());
+        let view = Request::get(format!(
+            "/auth/authorize?interaction={}",
+            page.hidden("interaction")
+        ));
+        let view = view
+            .header("accept", "application/json")
+            .header("x-user", "alice");
+        let view = server.send(view.body(Full::default()).unwrap()).await;
+        let client = &view.json()["client"];
+        assert!(client.get("client_uri").is_none(), "{client}");
+    }
+    // To whom a device is connected nobody can say.
+    let id = pretender(&server, &["https://bank.test/cb"]).await;
+    let form = format!("client_id={id}&scope=ledger.read");
+    let user_code = server.post("/auth/device", &form).await.member("user_code");
+    let page = server.enter(&user_code, "alice").await.text();
+    assert!(
+        page.contains("Bank") && !page.contains("bank.test"),
+        "{page}"
+    );
 }
 
 /// A host with pages of its own, which says what it knows.
