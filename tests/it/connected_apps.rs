@@ -393,7 +393,21 @@ async fn many_applications_are_shown_in_pages_that_are_small() {
         assert_eq!(page.text().matches("<h2>").count(), count);
         let list = json(&server, Some("alice"), &target).await.json();
         seen += list["apps"].as_array().unwrap().len();
-        assert_eq!(list.get("next").is_some(), number < 3);
+        let at = |number: usize| format!("{PATH}?page={number}");
+        let next = (number < 3).then(|| at(number + 1));
+        assert_eq!(
+            list.get("next").and_then(|next| next.as_str()),
+            next.as_deref()
+        );
+        let to: Vec<_> = (1..=3)
+            .filter(|to| page.text().contains(&format!("href=\"{}\"", at(*to))))
+            .collect();
+        let beside = [number - 1, number + 1].into_iter();
+        assert_eq!(
+            to,
+            beside.filter(|to| (1..=3).contains(to)).collect::<Vec<_>>()
+        );
+        assert!(!page.text().contains(&at(0)));
     }
     assert_eq!(seen, 23);
     // A page that is gone since its last application was removed is the last one, and does not say that nobody has access.
@@ -413,6 +427,72 @@ async fn many_applications_are_shown_in_pages_that_are_small() {
             .await;
         assert_eq!(page.status, 200, "{odd}");
     }
+}
+
+// The store lists a hundred grants at a time.
+#[tokio::test]
+async fn more_applications_than_a_store_lists_at_once_are_all_shown_and_a_last_page_may_be_full() {
+    let server = server().await;
+    for number in 0..110 {
+        let id = format!("app-{number}");
+        let client = Client::public(id.parse().unwrap()).redirect_uri(CALLBACK.parse().unwrap());
+        server.create(client).await;
+        let code = server.code_for(&id, "").await;
+        let tokens = server.post("/auth/token", &redemption(&id, &code)).await;
+        assert_eq!(tokens.status, 200, "{tokens:?}");
+    }
+    for number in [10, 11] {
+        let target = format!("{PATH}?page={number}");
+        let list = json(&server, Some("alice"), &target).await.json();
+        assert_eq!(list["apps"].as_array().unwrap().len(), 10);
+        assert_eq!(list.get("next").is_some(), number < 11);
+    }
+}
+
+#[tokio::test]
+async fn what_has_ended_in_another_way_is_not_shown() {
+    let server = server().await;
+    let shown = async || {
+        let list = json(&server, Some("alice"), PATH).await.json();
+        list["apps"].as_array().unwrap().len()
+    };
+    let (alice, app) = (Subject::new("alice").unwrap(), "app".parse().unwrap());
+    server.tokens("").await;
+    assert_eq!(shown().await, 1);
+    server
+        .oauth
+        .grants()
+        .revoke_all_of_subject(&alice)
+        .await
+        .unwrap();
+    assert_eq!(shown().await, 0, "all of hers was revoked");
+    server.tokens("").await;
+    assert_eq!(shown().await, 1);
+    assert!(server.oauth.clients().revoke_tokens(&app).await.unwrap());
+    assert_eq!(shown().await, 0, "all of the client's was revoked");
+    server.tokens("").await;
+    assert_eq!(shown().await, 1);
+    assert!(server.oauth.clients().disable(&app, true).await.unwrap());
+    assert_eq!(shown().await, 0, "the client is disabled");
+}
+
+#[tokio::test]
+async fn the_link_of_an_application_is_its_website_and_none_of_its_others() {
+    let server = server().await;
+    let client = Client::public("linked".parse().unwrap())
+        .policy_uri("https://app.harbor.test/policy")
+        .client_uri("https://app.harbor.test/")
+        .redirect_uri(CALLBACK.parse().unwrap());
+    server.create(client).await;
+    let code = server.code_for("linked", "").await;
+    server
+        .post("/auth/token", &redemption("linked", &code))
+        .await
+        .pair();
+    let list = json(&server, Some("alice"), PATH).await.json();
+    assert_eq!(list["apps"][0]["client_uri"], "https://app.harbor.test/");
+    let page = server.get(PATH, Some("alice")).await;
+    assert!(page.text().contains("href=\"https://app.harbor.test/\""));
 }
 
 #[tokio::test]
