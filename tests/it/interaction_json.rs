@@ -483,6 +483,24 @@ async fn oidc_core_3_1_2_1_no_page_of_the_hosts_is_shown_where_none_is_wanted() 
     told.redirected_error("login_required");
 }
 
+// Of an invalid request only its error can come: nobody is asked for a yes to it.
+#[tokio::test]
+async fn a_program_is_asked_nothing_about_a_request_that_is_invalid() {
+    let server = spa(|builder| builder).await;
+    let sent = server
+        .get(&changed(&[("response_type", Some("token"))]), None)
+        .await;
+    let id = sent.parameter("interaction").unwrap();
+    let told = look(&server, &id, Some("alice")).await.json();
+    assert_eq!(told["error"], "unsupported_response_type");
+    assert_eq!(told["next"], "continue", "{told}");
+    assert!(told.get("csrf").is_none());
+    let back = server
+        .get(told["continue"].as_str().unwrap(), Some("alice"))
+        .await;
+    back.redirected_error("unsupported_response_type");
+}
+
 #[tokio::test]
 async fn a_login_that_reads_the_request_before_anybody_has_signed_in_anew_ends_nothing() {
     let server = spa(|builder| builder).await;
