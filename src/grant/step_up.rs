@@ -202,6 +202,7 @@ mod tests {
                 (Some(1), "enough", "enough"),
                 (Some(30), "enough", "enough"),
                 (Some(-1), "again", "login_required"),
+                (Some(90), "enough", "enough"),
                 (Some(91), "again", "login_required"), // more than 30 seconds ahead of the clock
                 (None, "again", "enough"),
             ] {
