@@ -322,7 +322,10 @@ async fn keep_in_use(server: &Inner, client: &Client, now: Timestamp) {
     if client.registered_by == RegisteredBy::Host || until.since(client.expires_at) < exact {
         return;
     }
-    if let Err(error) = Box::pin(keep_until(server, client, until)).await {
+    let noted = Box::pin(keep_until(server, client, until)).await;
+    // Or this process would go by what it has read before, and note each use from now on.
+    server.known_clients.forget(&client.client_id);
+    if let Err(error) = noted {
         tracing::error!(cause = %error, client_id = %client.client_id, "the use of a client could not be noted");
     }
 }

@@ -40,6 +40,12 @@ impl KnownClients {
         }
         all.insert(known.client.client_id.clone(), known.clone());
     }
+
+    /// For what changes about a client and ends nothing, so that no flag is raised: it is read again.
+    pub(crate) fn forget(&self, client_id: &ClientId) {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        all.remove(client_id);
+    }
 }
 
 impl Inner {

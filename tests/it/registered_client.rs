@@ -1,8 +1,13 @@
 //! The life of a client that registered itself: used, shared by its like, forgotten.
 
-use tower_oauth::server::Registration;
-use tower_oauth::types::{Client, RegisteredBy};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tower_oauth::server::Registration;
+use tower_oauth::store::Kind;
+use tower_oauth::types::{Client, ManualClock, RegisteredBy};
+
+use crate::hooked::{Hooked, Verb, When};
 use crate::register::{PUBLIC, open, with};
 use crate::support::{CALLBACK, Harness, NOW, VERIFIER, authorization_request, changed};
 
@@ -216,4 +221,41 @@ async fn a_client_that_is_used_lives_on_until_it_has_been_idle_for_ninety_days()
     assert_ne!(registered(&server, "").await, id);
     // What the host has put there stays.
     assert!(is_known(&server, "app").await);
+}
+
+#[tokio::test]
+async fn a_use_is_noted_about_once_a_day_and_not_with_each_token() {
+    let store = Hooked::open().await;
+    let server = Harness::on(store.clone(), &ManualClock::new(NOW), |builder| {
+        builder.registration(Registration::open())
+    });
+    let id = registered(&server, "").await;
+    store.feed_has_begun().await; // from now on the server keeps what it reads of a client
+    let noted = Arc::new(AtomicUsize::new(0));
+    store.on_step({
+        let noted = Arc::clone(&noted);
+        move |step| {
+            if step.is(Verb::Replace, Kind::Client, When::Before) {
+                noted.fetch_add(1, Ordering::SeqCst);
+            }
+            async { Ok(()) }
+        }
+    });
+    let begun = server.clock_now();
+    for (at, times) in [
+        (0, 1),
+        (1, 1),
+        (DAY - 1, 1),
+        (DAY, 2),
+        (DAY + 1, 2),
+        (2 * DAY - 1, 2),
+        (2 * DAY, 3),
+    ] {
+        server.advance(at - server.clock_now().since(begun).as_secs());
+        let code = server.code_for(&id, "").await;
+        let form = crate::support::redemption(&id, &code);
+        let tokens = server.post("/auth/token", &form).await;
+        assert_eq!(tokens.status, 200, "{tokens:?}");
+        assert_eq!(noted.load(Ordering::SeqCst), times, "after {at} seconds");
+    }
 }
