@@ -54,7 +54,8 @@ async fn rfc9700_4_15_1_nobody_is_approved_who_has_the_name_of_a_client() {
         let answer = server.sent_to_a_known_place(answer).await;
         answer.redirected_error("server_error");
     }
-    for name in ["alice", "webb", "WEB", "toc_", &generated()[..46]] {
+    let dotted = format!("{}.", &generated()[..46]); // as long as ours, and none that we make
+    for name in ["alice", "webb", "WEB", "toc_", &generated()[..46], &dotted] {
         let page = server
             .get(&authorization_request("app", ""), Some(name))
             .await;
