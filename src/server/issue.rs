@@ -311,14 +311,15 @@ pub(crate) async fn answer(
     Ok(json_text(StatusCode::OK, response.to_json()))
 }
 
-/// A client that registered itself is forgotten when it is idle for long; a use is noted about once a day.
+/// A client that registered itself is forgotten when it is idle for long; a use is noted about once a day, or four times in that while.
 async fn keep_in_use(server: &Inner, client: &Client, now: Timestamp) {
     let config = &server.config;
     let set = config.registration.as_ref().and_then(Registration::idle);
     let idle = set.unwrap_or(config.lifetimes.refresh_token.max(90 * DAY));
+    let exact = DAY.min(idle / 4);
     // A use that is not noted has brought a refresh token, too: none outlives its client.
-    let until = now.saturating_add(idle.max(config.lifetimes.refresh_token.saturating_add(DAY)));
-    if client.registered_by == RegisteredBy::Host || until.since(client.expires_at) < DAY {
+    let until = now.saturating_add(idle.max(config.lifetimes.refresh_token.saturating_add(exact)));
+    if client.registered_by == RegisteredBy::Host || until.since(client.expires_at) < exact {
         return;
     }
     let noted = Box::pin(keep_until(server, client, until)).await;
