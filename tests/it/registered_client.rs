@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tower_oauth::server::Registration;
 use tower_oauth::store::Kind;
@@ -221,6 +222,27 @@ async fn a_client_that_is_used_lives_on_until_it_has_been_idle_for_ninety_days()
     assert_ne!(registered(&server, "").await, id);
     // What the host has put there stays.
     assert!(is_known(&server, "app").await);
+}
+
+#[tokio::test]
+async fn the_use_of_a_client_that_is_kept_for_a_day_is_noted_more_often_than_once_a_day() {
+    let day = Duration::from_secs(DAY);
+    let hour = Duration::from_secs(3600);
+    let registration = Registration::open().idle_client_lifetime(day);
+    let server = Harness::with(|builder| {
+        let builder = builder.refresh_token_lifetime(hour);
+        builder.registration(registration)
+    })
+    .await;
+    let id = registered(&server, "").await;
+    for hours in [0, 20] {
+        server.advance(hours * 3600);
+        let code = server.code_for(&id, "").await;
+        let form = crate::support::redemption(&id, &code);
+        server.post("/auth/token", &form).await.access_token();
+    }
+    server.advance(17 * 3600);
+    assert!(is_known(&server, &id).await, "it was used this day");
 }
 
 #[tokio::test]
