@@ -109,10 +109,12 @@ impl SigningKey {
         Self::new(pair.ok_or(InvalidSigningKey)?, None)
     }
 
-    /// Reads a private JWK (RFC 7517, RFC 7518 §6, RFC 8037 §2), with its `kid` if it has one, or else with its thumbprint (RFC 7638).
+    /// Reads a private JWK (RFC 7517, RFC 7518 §6, RFC 8037 §2), with its `kid` if it has one, of 1 to 255 characters, or else with its
+    /// thumbprint (RFC 7638).
     ///
     /// # Errors
-    /// [`InvalidSigningKey`] if it is no private key on P-256, Ed25519 or RSA of at least 2,048 bits, or says that it is for something else.
+    /// [`InvalidSigningKey`] if it is no private key on P-256, Ed25519 or RSA of at least 2,048 bits, says by `use`, `key_ops` or `alg` that it
+    /// is for something else, or has another `kid`.
     pub fn from_jwk(json: &str) -> Result<Self, InvalidSigningKey> {
         let jwk: PrivateJwk = serde_json::from_str(json).map_err(|_| InvalidSigningKey)?;
         let pair = jwk.pair().ok_or(InvalidSigningKey)?;
@@ -121,7 +123,16 @@ impl SigningKey {
             .alg
             .as_deref()
             .is_some_and(|alg| SigningAlgorithm::from_name(alg) != Some(pair.algorithm()));
-        if other_use || other_alg {
+        let other_ops = jwk
+            .key_ops
+            .as_ref()
+            .is_some_and(|ops| !ops.iter().any(|op| op == "sign"));
+        // It stands in each token.
+        let other_kid = jwk
+            .kid
+            .as_deref()
+            .is_some_and(|kid| !(1..=255).contains(&kid.chars().count()));
+        if other_use || other_alg || other_ops || other_kid {
             return Err(InvalidSigningKey);
         }
         Self::new(pair, jwk.kid.clone())
@@ -248,6 +259,7 @@ struct PrivateJwk {
     kid: Option<String>,
     alg: Option<String>,
     r#use: Option<String>,
+    key_ops: Option<Vec<String>>,
     crv: Option<String>,
     d: Option<Number>,
     x: Option<Number>,

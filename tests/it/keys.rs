@@ -460,11 +460,27 @@ fn what_is_no_key_for_tokens_is_not_imported() {
         ("use", json!("enc")),
         ("alg", json!("ES256")),
         ("alg", json!("HS256")),
+        ("key_ops", json!([])),
+        ("key_ops", json!(["verify", "encrypt"])),
+        ("kid", json!("")),
+        ("kid", json!("k".repeat(256))),
     ] {
         let mut jwk = good.clone();
         jwk[name] = value.clone();
         let error = SigningKey::from_jwk(&jwk.to_string()).unwrap_err();
         assert!(!format!("{error} {error:?}").contains(d), "{name} {value}");
+    }
+    for (name, value) in [
+        ("use", json!("sig")),
+        ("key_ops", json!(["sign", "verify"])),
+        ("kid", json!("k")),
+        ("kid", json!("é".repeat(255))),
+        ("kid", json!(null)),
+    ] {
+        let mut jwk = good.clone();
+        jwk[name] = value.clone();
+        let key = SigningKey::from_jwk(&jwk.to_string());
+        assert!(key.is_ok(), "{name} {value}");
     }
     let symmetric = json!({"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"});
     assert!(SigningKey::from_jwk(&symmetric.to_string()).is_err());
