@@ -140,10 +140,14 @@ pub(crate) fn checks(config: &Config) -> Vec<Check> {
         .iter()
         .map(|resource| &resource.uri)
     {
-        if resource.origin().as_deref() == Some(config.issuer.origin()) {
-            let path = resource.well_known_path();
+        // With its query: two resources may differ in that alone.
+        let url = resource.metadata_url();
+        let ours = url
+            .as_deref()
+            .and_then(|url| url.strip_prefix(config.issuer.origin()));
+        if let Some(path) = ours.filter(|path| path.starts_with('/')) {
             let expected = Expected::Answer(Route::ProtectedResource, &[200]);
-            checks.push(check(Method::GET, &path, &[], "", expected));
+            checks.push(check(Method::GET, path, &[], "", expected));
         }
     }
     if !config.browser_clients.is_empty() {

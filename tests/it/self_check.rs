@@ -240,10 +240,41 @@ async fn s23_whatever_is_switched_on_works_and_everything_else_is_refused() {
     all.join_all().await;
 }
 
+#[tokio::test]
+async fn self_check_finds_nothing_whatever_the_resources_and_the_pages_are() {
+    let tenant = |number: u8| format!("{ISSUER}/api?tenant={number}");
+    for number in 0_u8..8 {
+        let is_on = |bit: u8| number & bit != 0;
+        let mut builder = AuthorizationServer::builder(ISSUER)
+            .login("/login", |_| None::<Subject>)
+            .resource(tenant(1), ["one"])
+            .resource(tenant(2), ["two"])
+            .resource(format!("{ISSUER}/plain"), ["plain"]);
+        if is_on(1) {
+            builder = builder.connected_apps();
+        }
+        if is_on(2) {
+            builder = builder.consent_page("/consent");
+        }
+        if is_on(4) {
+            let jwt = AccessTokenFormat::Jwt(SigningAlgorithm::EdDsa);
+            builder = builder.access_token_format_for(tenant(2), jwt);
+        }
+        let server = Harness::in_memory(builder);
+        // The plain path is no resource: it has no document.
+        let document = "/.well-known/oauth-protected-resource/api";
+        assert_eq!(server.get(document, None).await.status, 404);
+        self_check_finds_nothing(&server).await;
+    }
+}
+
 /// Mounted as a layer around a router of the host's, and as services of their own.
 async fn self_check_finds_nothing(server: &Harness) {
     let oauth = &server.oauth;
-    let host = || Router::new().route("/login", get(|| async { "Sign in" }));
+    let host = || {
+        let login = Router::new().route("/login", get(|| async { "Sign in" }));
+        login.route("/consent", get(|| async { "Allow?" }))
+    };
     let found = oauth.self_check(&host().layer(oauth.layer())).await;
     assert_eq!(
         found,
