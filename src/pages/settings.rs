@@ -203,7 +203,7 @@ impl Pages {
         self
     }
 
-    /// What people are told in a language that a scope allows. Default: what
+    /// What people are told in a language that a scope of the server allows. Default: what
     /// [`describe_scope`](crate::server::AuthorizationServerBuilder::describe_scope) says.
     pub fn describe_scope(
         mut self,
@@ -233,6 +233,11 @@ impl Pages {
     ) -> Self {
         self.replace = Some(Arc::new(page));
         self
+    }
+
+    /// The scopes that are described.
+    pub(crate) fn described(&self) -> impl Iterator<Item = &str> {
+        self.scopes.iter().map(|(_, scope, _)| scope.as_str())
     }
 
     /// Checks everything, and makes what is the same on all pages.

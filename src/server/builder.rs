@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::request::Parts;
 
 use super::config::{
-    ClientAddress, Config, ConfigError, Lifetimes, grant_types, origins, paths, scope,
+    ClientAddress, Config, ConfigError, Lifetimes, described, grant_types, origins, paths, scope,
 };
 use super::event::{EventSink, Events};
 use super::interaction::{DynInteraction, Interaction, Login};
@@ -117,14 +117,15 @@ impl AuthorizationServerBuilder {
         self
     }
 
-    /// What a request without `scope` gets (RFC 6749 §3.3), one text with spaces, cut to what its client may have. Without this
+    /// What a request without `scope` gets (RFC 6749 §3.3), one text with spaces and not empty, cut to what its client may have. Without this
     /// setting it gets what its client was registered with, and `invalid_scope` if that was not limited either.
     pub fn default_scope(mut self, scope: impl Into<String>) -> Self {
         self.default_scope = Some(scope.into());
         self
     }
 
-    /// What people are told on the consent page that a scope allows. Default: the scope itself.
+    /// What people are told on the consent page that a scope allows, one of [`scopes`](Self::scopes) or of a
+    /// [`resource`](Self::resource). Default: the scope itself.
     pub fn describe_scope(
         mut self,
         scope: impl Into<String>,
@@ -161,7 +162,8 @@ impl AuthorizationServerBuilder {
     }
 
     /// The ways to sign in that the host knows, the `acr` of [`SignedIn`]: for the metadata, `acr_values_supported`. What a request
-    /// asks for is held against what the host says of a sign-in, whether it stands here or not. Default: the metadata says nothing.
+    /// asks for is held against what the host says of a sign-in, whether it stands here or not. Not without a login. Default: the metadata
+    /// says nothing.
     pub fn acr_values_supported(
         mut self,
         values: impl IntoIterator<Item = impl Into<String>>,
@@ -260,7 +262,7 @@ impl AuthorizationServerBuilder {
     }
 
     /// Origins whose pages may call the token, revocation, registration and device authorization endpoints (CORS), such as
-    /// `https://app.example`; `*` is any. Default: none. The metadata documents are open to all, the authorization endpoint to none.
+    /// `https://app.example` (`http` or `https`); `*` is any. Default: none. The metadata documents are open to all, the authorization endpoint to none.
     pub fn browser_clients(mut self, origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.browser_clients
             .extend(origins.into_iter().map(Into::into));
@@ -325,7 +327,7 @@ impl AuthorizationServerBuilder {
     }
 
     /// How long an approval can be refreshed, however often that is done: at least
-    /// [`refresh_token_lifetime`](Self::refresh_token_lifetime), default 90 days.
+    /// [`refresh_token_lifetime`](Self::refresh_token_lifetime) and the longest life of an access token, default 90 days.
     pub fn refresh_family_lifetime(mut self, time: Duration) -> Self {
         self.lifetimes.refresh_family = time;
         self
@@ -338,7 +340,7 @@ impl AuthorizationServerBuilder {
         self
     }
 
-    /// How long a device code lives: 1 second to an hour, default 10 minutes (RFC 8628 §3.2).
+    /// How long a device code lives: a second more than [`device_interval`](Self::device_interval) to an hour, default 10 minutes (RFC 8628 §3.2).
     pub fn device_code_lifetime(mut self, time: Duration) -> Self {
         self.lifetimes.device_code = time;
         self
@@ -421,13 +423,13 @@ impl AuthorizationServerBuilder {
                 .iter()
                 .any(|other| other.uri == resource.uri)
             {
-                return Err(invalid());
+                return Err(ConfigError::ResourceTwice(uri));
             }
             catalog.resources.push(resource);
         }
         if let Some(text) = self.default_scope {
             let default = scope("default_scope", &text)?;
-            if !catalog.scope().contains_all(&default) {
+            if default.is_empty() || !catalog.scope().contains_all(&default) {
                 return Err(ConfigError::Scope {
                     setting: "default_scope",
                     scope: text,
@@ -435,6 +437,8 @@ impl AuthorizationServerBuilder {
             }
             catalog.default_scope = Some(default);
         }
+        let in_general = self.scope_descriptions.keys().map(String::as_str);
+        described(in_general.chain(self.pages.described()), &catalog)?;
         let grant_types = grant_types(self.grant_types, self.interaction.is_some())?;
         let config = Config {
             #[cfg(feature = "jwt")]

@@ -27,7 +27,10 @@ pub enum ConfigError {
         "resource: {0:?} is no absolute URI without a fragment, or one of its scopes is malformed"
     )]
     Resource(String),
-    /// A scope is malformed, or `default_scope` names one that no resource and no `scopes` has.
+    /// A resource is there already, with the same text or another that names the same one.
+    #[error("resource: {0:?} is named twice: list all of its scopes in one call")]
+    ResourceTwice(String),
+    /// A scope is malformed, or `default_scope` is empty or names one that no resource and no `scopes` has.
     #[error("{setting}: {scope:?} is malformed or not known")]
     Scope {
         /// Which setting.
@@ -61,8 +64,8 @@ pub enum ConfigError {
     /// The built-in pages cannot be made as they were set.
     #[error("pages: {0}")]
     Pages(#[from] InvalidPages),
-    /// An origin is no `scheme://host[:port]`, and not `*`.
-    #[error("browser_clients: {0:?} is no origin")]
+    /// An origin is no `http://host[:port]` or `https://host[:port]`, and not `*`.
+    #[error("browser_clients: {0:?} is no origin of http or https")]
     Origin(String),
 }
 
@@ -213,11 +216,6 @@ impl Config {
                 "clients could register for none of the grants that are served",
             );
         }
-        let scope = self.catalog.scope();
-        let known = |text: &String| text.parse().is_ok_and(|token| scope.contains(&token));
-        if !self.scope_descriptions.keys().all(known) {
-            return wrong("describe_scope", "describes a scope that there is not");
-        }
         for resource in &self.catalog.resources {
             if self.serves_at(&resource.uri.well_known_path()) {
                 return wrong("path", "is the place of the metadata of a resource");
@@ -226,6 +224,12 @@ impl Config {
         let malformed = |value: &String| value.is_empty() || value.contains(char::is_whitespace);
         if self.acr_values.iter().any(malformed) {
             return wrong("acr_values_supported", "a value is empty or has a space");
+        }
+        if !self.acr_values.is_empty() && self.interaction.is_none() {
+            return wrong(
+                "acr_values_supported",
+                "there is no login, and nobody signs in",
+            );
         }
         if self.consent_path.is_some() && self.interaction.is_none() {
             return wrong("consent_page", "there is no login, and nobody is asked");
@@ -260,6 +264,22 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Of each scope that is described, in whatever language, there is one.
+pub(crate) fn described<'a>(
+    mut scopes: impl Iterator<Item = &'a str>,
+    catalog: &Catalog,
+) -> Result<(), ConfigError> {
+    let all = catalog.scope();
+    let known = |text: &str| text.parse().is_ok_and(|token| all.contains(&token));
+    scopes
+        .all(known)
+        .then_some(())
+        .ok_or(ConfigError::Contradiction {
+            setting: "describe_scope",
+            why: "describes a scope that there is not",
+        })
 }
 
 impl Limits {
@@ -305,7 +325,8 @@ impl Lifetimes {
             (
                 "refresh_family_lifetime",
                 self.refresh_family,
-                self.refresh_token,
+                // No token outlives its family: with a shorter one the metadata would say more than the tokens have.
+                self.refresh_token.max(self.longest_access_token()),
                 3650 * DAY,
             ),
             (
@@ -314,8 +335,14 @@ impl Lifetimes {
                 Duration::ZERO,
                 MINUTE,
             ),
-            ("device_code_lifetime", self.device_code, second, HOUR),
             ("device_interval", self.device_interval, second, MINUTE),
+            // A device that waits as it is told must come back before its code has gone.
+            (
+                "device_code_lifetime",
+                self.device_code,
+                self.device_interval.saturating_add(second),
+                HOUR,
+            ),
             ("interaction_lifetime", self.interaction, MINUTE, HOUR),
         ];
         let wrong = bounds
@@ -371,9 +398,9 @@ fn is_sent_as_it_stands(path: &str) -> bool {
 
 pub(crate) fn origins(texts: &[String]) -> Result<Vec<HeaderValue>, ConfigError> {
     let origin = |text: &String| {
-        let url = url::Url::parse(text)
-            .ok()
-            .filter(|url| url.origin().ascii_serialization() == *text);
+        let url = url::Url::parse(text).ok().filter(|url| {
+            matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == *text
+        });
         let header = HeaderValue::from_str(text)
             .ok()
             .filter(|_| url.is_some() || text == "*");

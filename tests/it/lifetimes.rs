@@ -41,7 +41,8 @@ const SETTINGS: [(&str, Set, u64, u64); 7] = [
     (
         "device_code_lifetime",
         AuthorizationServerBuilder::device_code_lifetime,
-        1,
+        // A second more than devices wait.
+        6,
         3600,
     ),
     (
@@ -83,6 +84,35 @@ fn rfc6749_4_1_2_a_lifetime_beyond_its_bounds_is_refused_by_its_name() {
             );
             assert!(matches!(error, ConfigError::Lifetime { setting, .. } if setting == name));
         }
+    }
+}
+
+#[test]
+fn no_lifetime_is_longer_than_what_it_is_a_part_of() {
+    let secs = Duration::from_secs;
+    let family = |time: u64| {
+        AuthorizationServer::builder(ISSUER)
+            .access_token_lifetime(secs(3600))
+            .refresh_token_lifetime(secs(60))
+            .refresh_family_lifetime(secs(time))
+    };
+    let device = |time: u64| {
+        AuthorizationServer::builder(ISSUER)
+            .device_interval(secs(60))
+            .device_code_lifetime(secs(time))
+    };
+    for (builder, name) in [
+        (family(3599), Some("refresh_family_lifetime")),
+        (family(3600), None),
+        (device(60), Some("device_code_lifetime")),
+        (device(61), None),
+    ] {
+        let wrong = match builder.build() {
+            Ok(_) => None,
+            Err(ConfigError::Lifetime { setting, .. }) => Some(setting),
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(wrong, name);
     }
 }
 

@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::routing::get;
 use serde_json::Value;
+use tower_oauth::pages::Pages;
 use tower_oauth::server::{
     AccessTokenFormat, AuthorizationServerBuilder, ConfigError, Endpoint, Limit, Registration,
 };
@@ -167,6 +168,53 @@ fn a_path_that_is_taken_is_named() {
     let document = "/.well-known/oauth-protected-resource";
     assert_eq!(setting(at(&format!("{document}/ledger"))), Some("path"));
     assert_eq!(setting(at(&format!("{document}/elsewhere"))), None);
+}
+
+#[test]
+fn a_resource_that_is_named_twice_is_named() {
+    let twice = |first: &str, second: &str| {
+        let server = AuthorizationServer::builder(ISSUER).resource(first, ["a"]);
+        server.resource(second, ["b"]).build().err()
+    };
+    let root = "https://api.test";
+    for second in [root, "https://api.test/", "HTTPS://API.test"] {
+        let error = twice(root, second).unwrap();
+        assert_eq!(error, ConfigError::ResourceTwice(second.to_owned()));
+        assert_eq!(
+            error.to_string(),
+            format!("resource: {second:?} is named twice: list all of its scopes in one call")
+        );
+    }
+    assert_eq!(twice(root, "https://api.test/x"), None);
+    let malformed = twice(root, "/x").unwrap();
+    assert_eq!(malformed, ConfigError::Resource("/x".to_owned()));
+}
+
+#[test]
+fn what_has_no_meaning_is_named() {
+    let off = || AuthorizationServer::builder(ISSUER).scopes(["profile"]);
+    let on = || off().login("/login", |_| None::<Subject>);
+    let says = |scope: &str| on().pages(Pages::new().describe_scope("de", scope, "Ihr Profil"));
+    for (builder, setting) in [
+        (off().acr_values_supported(["mfa"]), "acr_values_supported"),
+        (off().default_scope(""), "default_scope"),
+        (says("profil"), "describe_scope"),
+        (on().describe_scope("profil", "x"), "describe_scope"),
+        (off().browser_clients(["ftp://app.test"]), "browser_clients"),
+        (off().browser_clients(["ws://app.test"]), "browser_clients"),
+        (off().browser_clients(["null"]), "browser_clients"),
+    ] {
+        let error = builder.build().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{setting}: ")), "{error}");
+    }
+    for builder in [
+        on().acr_values_supported(["mfa"]),
+        off().default_scope("profile"),
+        says("profile"),
+        off().browser_clients(["http://127.0.0.1:3000", "https://app.test"]),
+    ] {
+        assert!(builder.build().is_ok());
+    }
 }
 
 #[test]
