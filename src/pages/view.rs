@@ -3,6 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use icu_properties::CodePointMapData;
+use icu_properties::props::{GeneralCategory, GeneralCategoryGroup};
+
 use crate::types::{RedirectUri, Secret, Timestamp, shows_something};
 
 /// A page as it would be shown. Whoever makes one in our place ([`Pages::replace`](super::Pages::replace)) has to escape all of it: the
@@ -221,23 +224,41 @@ pub enum Message {
 const LONGEST: usize = 256;
 
 impl Link {
-    /// None but for an `https` URL: no other scheme is let into an `href`. None for one that is longer than anybody reads, either: it would
-    /// push the rest of the page out of sight.
+    /// None but for an `https` URL: no other scheme is let into an `href`. None for one that is longer than anybody reads, either, or that
+    /// piles up marks: it would push the rest of the page out of sight, or be drawn over it.
     pub(crate) fn new(kind: LinkKind, url: &str) -> Option<Self> {
-        let fits =
-            url.starts_with("https://") && url.len() <= LONGEST && url::Url::parse(url).is_ok();
+        let fits = url.starts_with("https://")
+            && url.len() <= LONGEST
+            && url::Url::parse(url).is_ok()
+            && few_marks(url.chars()).eq(url.chars());
         let url = url.to_owned();
         fits.then_some(Self { kind, url })
     }
 }
 
-/// What a client is called: in one direction, and in no more words than leave the warning in sight. Without a name, its id stands for it
+/// The longest run of marks that is shown.
+const MARKS: usize = 2;
+
+/// A text without the marks (Unicode's general category M) that follow two of their kind. They take no room of their own: eighty of them
+/// on one letter are drawn over all that stands around it.
+fn few_marks(text: impl Iterator<Item = char>) -> impl Iterator<Item = char> {
+    let category = CodePointMapData::<GeneralCategory>::new();
+    let mut run = 0_usize;
+    text.filter(move |c| {
+        let is_mark = GeneralCategoryGroup::Mark.contains(category.get(*c));
+        run = if is_mark { run.saturating_add(1) } else { 0 };
+        run <= MARKS
+    })
+}
+
+/// What a client is called: in one direction, with no more than two marks on a letter, and in no more words than leave the warning in
+/// sight. Without a name, its id stands for it
 /// (RFC 7591 §2).
 pub(crate) fn display_name(client_name: Option<&str>, client_id: &str) -> String {
     // Marks that would show the letters of a name in another order than they have.
     let turns = |c: &char| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
     let name = client_name.unwrap_or_default().chars();
-    let name: String = name.filter(|c| !turns(c) && !c.is_control()).collect();
+    let name: String = few_marks(name.filter(|c| !turns(c) && !c.is_control())).collect();
     let name = if shows_something(&name) {
         name.trim()
     } else {
@@ -266,6 +287,32 @@ mod tests {
         assert_eq!(name(Some("\u{202e}lanrebyh\0")), "lanrebyh");
         assert_eq!(name(Some(&"é".repeat(80))), "é".repeat(80));
         assert_eq!(name(Some(&"é".repeat(81))), "é".repeat(80) + "…");
+    }
+
+    #[test]
+    fn s14_a_name_is_not_drawn_over_what_stands_around_it() {
+        let name = |text: &str| display_name(Some(text), "toc_1");
+        // Marks that have no room of their own, that enclose, and that have room; also with what is left out between them.
+        for mark in ["\u{323}", "\u{20dd}", "\u{93e}", "\u{1e944}"] {
+            assert_eq!(
+                name(&format!("W{}", mark.repeat(79))),
+                format!("W{mark}{mark}")
+            );
+            let split = format!("{mark}\u{202e}\0").repeat(20);
+            assert_eq!(name(&format!("W{split}")), format!("W{mark}{mark}"));
+            let url = |times: usize| format!("https://x.example/W{}", mark.repeat(times));
+            assert!(Link::new(LinkKind::Website, &url(2)).is_some());
+            assert!(Link::new(LinkKind::Website, &url(3)).is_none());
+        }
+        for right in [
+            "Việt Nam",
+            "Vie\u{323}\u{302}t Nam",
+            "हिन्दी",
+            "ภาษาไทยที่นี่",
+            "مُحَمَّد",
+        ] {
+            assert_eq!(name(right), right);
+        }
     }
 
     #[test]

@@ -210,6 +210,15 @@ const HOSTILE: [&str; 3] = [
     "</title><style>h1 { display: none }</style><iframe src=https://app.example>",
 ];
 
+/// A letter, and a mark that is piled up on it as often as a name is long: dots below, and circles around.
+pub(crate) const PILED: [(char, char); 2] = [('W', '\u{323}'), ('G', '\u{20dd}')];
+
+/// The letter with so many of the mark.
+pub(crate) fn piled((letter, mark): (char, char), times: usize) -> String {
+    let marks = std::iter::repeat_n(mark, times);
+    std::iter::once(letter).chain(marks).collect()
+}
+
 // req: 6749-10.14-1
 #[tokio::test]
 async fn s14_what_an_app_calls_itself_is_shown_and_never_run() {
@@ -217,11 +226,14 @@ async fn s14_what_an_app_calls_itself_is_shown_and_never_run() {
         let demo = demo();
         person.open(&format!("{}/login", demo.base())).await;
         person.sign_in("alice", "wonderland").await;
-        for hostile in HOSTILE {
+        let as_it_is = HOSTILE.map(|hostile| (hostile.to_owned(), hostile.to_owned()));
+        let cut = PILED.map(|pile| (piled(pile, 79), piled(pile, 2)));
+        for (hostile, shown) in as_it_is.into_iter().chain(cut) {
+            let hostile = &*hostile;
             let app = App::register_as(demo.base(), hostile).await;
             person.open(&app.asks(hostile)).await;
             let heading = person.heading().await;
-            assert_eq!(heading, format!("Allow {hostile} to use your account?"));
+            assert_eq!(heading, format!("Allow {shown} to use your account?"));
             assert_eq!(
                 person.title().await,
                 "Allow access to your account? – Notes"

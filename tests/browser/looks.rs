@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::chromium::browse;
+use crate::code::{PILED, piled};
 use crate::pages::{ALL, Page};
 use crate::person::Person;
 use crate::{demo, npm};
@@ -73,6 +74,47 @@ async fn every_page_fits_its_window_in_both_themes_and_is_small() {
         .await;
     })
     .await;
+}
+
+/// The rest of the page looks the same as if the name had no marks at all.
+#[tokio::test]
+async fn s14_what_an_app_calls_itself_is_drawn_over_nothing_else() {
+    browse(async |person| {
+        let demo = demo();
+        person.open(&format!("{}/login", demo.base())).await;
+        person.sign_in("alice", "wonderland").await;
+        for pile in PILED {
+            for width in WIDTHS {
+                in_window(person, width, 1).await;
+                let mut seen = Vec::new();
+                for marks in [0, 79] {
+                    let app = App::register_as(demo.base(), &piled(pile, marks)).await;
+                    person.open(&app.asks("s")).await;
+                    fits(person, &format!("{pile:?}, {width} px")).await;
+                    seen.push(around_the_heading(person).await);
+                }
+                assert_eq!(seen[0], seen[1], "{pile:?}, {width} px");
+            }
+        }
+    })
+    .await;
+}
+
+/// Pictures of what is left of the page, above its heading, and below it, to the end of the warning.
+async fn around_the_heading(person: &Person) -> Vec<String> {
+    let places = "const of = what => document.querySelector(what).getBoundingClientRect(); \
+        const main = of('main'), h1 = of('h1'), warning = of('.warning'), end = document.documentElement.clientWidth; \
+        return [[0, 0, main.left, warning.bottom], [0, 0, end, h1.top], [0, h1.bottom, end, warning.bottom - h1.bottom]]";
+    let mut pictures = Vec::new();
+    for place in person.run(places).await.as_array().unwrap() {
+        let [x, y, width, height] = [0, 1, 2, 3].map(|at| place[at].as_f64().unwrap());
+        let clip = json!({ "x": x, "y": y, "width": width, "height": height, "scale": 1 });
+        let picture = person
+            .devtools("Page.captureScreenshot", json!({ "clip": clip }))
+            .await;
+        pictures.push(picture["data"].as_str().unwrap().to_owned());
+    }
+    pictures
 }
 
 #[tokio::test]
