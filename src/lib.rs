@@ -105,23 +105,23 @@
 //! Each request to an endpoint has a [`tracing`] span `tower_oauth` (level info) with the fields `endpoint`, `client_id`, `grant_type` and
 //! `error`, the last three as soon as they are known; traffic that is not ours has none. What happens is told three times, from one place:
 //! to the log, to the metrics, and as an [`Event`](server::Event) to the host's [`EventSink`](server::EventSink), for an audit trail. In
-//! the log, faults of ours are errors, signs of an attack (a code or refresh token used twice, too many requests) are warnings, what was
-//! issued and revoked is information, and mistakes of clients are for debugging. Neither log nor metrics name a person, and nothing of all
-//! this carries a secret.
+//! the log, faults of ours are errors, signs of an attack (a code or refresh token used twice, an answer of a person that another page or
+//! another person has sent, too many requests) are warnings, what was issued and revoked is information, and mistakes of clients are for
+//! debugging. Neither log nor metrics name a person, and nothing of all this carries a secret.
 //!
-//! A request that fails through a fault of ours is answered 503 without a detail; the header `error-id` of the answer is the `error_id` of
-//! the log line that says why.
+//! A request that fails through a fault of ours is answered 503 or 500 without a detail, or its client is sent `temporarily_unavailable` or
+//! `server_error`; the header `error-id` of the answer is the `error_id` of the log line that says why.
 //!
 //! With feature `metrics`, through the recorder of the [`metrics`](https://docs.rs/metrics) crate that the program has installed:
 //!
 //! | metric | labels | counts |
 //! |---|---|---|
 //! | `oauth_tokens_issued_total` | `grant_type` | access tokens (RFC 6749 §5.1) |
-//! | `oauth_requests_refused_total` | `endpoint`, `error` | error answers, by their code on the wire |
+//! | `oauth_requests_refused_total` | `endpoint`, `error` | error answers, by their code on the wire; pages that say no to what is forged, and to who is not signed in, count as `access_denied` or `invalid_request` |
 //! | `oauth_requests_throttled_total` | `endpoint` | those of them that were 429 |
 //! | `oauth_authorization_code_replays_total` | | codes that were used twice (RFC 6749 §4.1.2) |
 //! | `oauth_refresh_token_reuse_total` | | refresh tokens that were used twice (RFC 9700 §4.14.2) |
-//! | `oauth_grants_revoked_total` | `by`: `code_replay`, `refresh_token_reuse`, `client`, `host` | grants that were ended |
+//! | `oauth_grants_revoked_total` | `by`: `code_replay`, `refresh_token_reuse`, `client`, `host`, `owner` | grants that were ended |
 //! | `oauth_tokens_revoked_total` | | access tokens that their client revoked (RFC 7009) |
 //! | `oauth_revocations_total` | `of`: `client`, `subject` | revocations of everything of one |
 //! | `oauth_clients_registered_total` | `by`: `host`, `itself` | new clients |

@@ -80,15 +80,18 @@ pub(crate) struct OAuthError {
     /// `Retry-After` in seconds, or the methods that are allowed.
     hint: Hint,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    is_forged: bool,
 }
 
 /// In the extensions of an answer, until it leaves: that it refuses, and why.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Refused {
     pub(crate) error: &'static str,
     pub(crate) description: &'static str,
     /// What went wrong, where the fault is ours: for the log alone.
     pub(crate) cause: Option<String>,
+    /// Whether it is a sign of an attack: what was sent as the word of a person is not known to be theirs.
+    pub(crate) is_forged: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -114,6 +117,7 @@ impl OAuthError {
             status,
             hint: Hint::None,
             source: None,
+            is_forged: false,
         }
     }
 
@@ -163,9 +167,16 @@ impl OAuthError {
 
     /// Whoever asks may not, whatever they send.
     #[cfg(feature = "server")]
-    pub(crate) fn forbidden(mut self) -> Self {
+    pub(crate) const fn forbidden(mut self) -> Self {
         self.status = StatusCode::FORBIDDEN;
         self
+    }
+
+    /// It did not come from the page that asked, or not from the person who was asked.
+    #[cfg(feature = "server")]
+    pub(crate) const fn forged(mut self) -> Self {
+        self.is_forged = true;
+        self.forbidden()
     }
 
     pub(crate) const fn method_not_allowed(allow: &'static str) -> Self {
@@ -189,6 +200,7 @@ impl OAuthError {
             error,
             description,
             cause,
+            ..
         } = self.refused();
         if self.is_ours() {
             tracing::error!(error, cause, "{description}");
@@ -204,6 +216,7 @@ impl OAuthError {
             error: self.code.as_str(),
             description: self.description,
             cause: source.map(|source| Causes(source).to_string()),
+            is_forged: self.is_forged,
         }
     }
 

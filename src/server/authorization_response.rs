@@ -120,6 +120,28 @@ pub(crate) const UNKNOWN_APPLICATION: OAuthError =
 pub(crate) const UNREGISTERED_ADDRESS: OAuthError =
     OAuthError::invalid_request("The address to return to is not registered for this application");
 
+/// An answer to a request that waits.
+pub(crate) const FORGED: OAuthError = OAuthError::new(
+    ErrorCode::AccessDenied,
+    "The answer did not come from the page that asked this person",
+)
+.forged();
+
+/// A user code.
+pub(crate) const FORGED_CODE: OAuthError = OAuthError::new(
+    ErrorCode::AccessDenied,
+    "The code did not come from the page for codes",
+)
+.forged();
+
+/// The removal of an application.
+pub(crate) const FORGED_REMOVAL: OAuthError =
+    OAuthError::invalid_request("csrf is wrong or too old, or the origin is another").forged();
+
+/// A page that shows what belongs to somebody.
+pub(crate) const NOT_SIGNED_IN: OAuthError =
+    OAuthError::new(ErrorCode::AccessDenied, "Nobody is signed in").forbidden();
+
 /// An error that has no address to go to.
 pub(crate) fn page_error(error: &OAuthError) -> Response<Bytes> {
     let mut response = page(error.status, message(error));
@@ -134,6 +156,10 @@ fn message(error: &OAuthError) -> Message {
         (&EXPIRED, Message::Expired),
         (&UNKNOWN_APPLICATION, Message::UnknownApplication),
         (&UNREGISTERED_ADDRESS, Message::UnregisteredAddress),
+        (&FORGED, Message::Forged),
+        (&FORGED_CODE, Message::ForgedCode),
+        (&FORGED_REMOVAL, Message::ForgedRemoval),
+        (&NOT_SIGNED_IN, Message::NotSignedIn),
     ];
     let detail = error.description;
     let mut known = known.iter();
@@ -154,7 +180,7 @@ pub(crate) fn page_decided() -> Response<Bytes> {
 }
 
 pub(crate) fn page_forged() -> Response<Bytes> {
-    page(StatusCode::FORBIDDEN, Message::Forged)
+    page_error(&FORGED)
 }
 
 /// What has expired is told as any error.

@@ -14,12 +14,12 @@ use serde::Serialize;
 use sha2::Sha256;
 
 use super::approve::request_parts;
-use super::authorization_response::{page, page_error, see_other};
+use super::authorization_response::{FORGED_REMOVAL, NOT_SIGNED_IN, page_error, see_other};
 use super::consent::{in_words, links};
 use super::consent_answer::is_same_origin;
 use super::{Answer, Endpoint, Grants, Inner, RevokedBy, SignedIn, interaction_json};
-use crate::pages::{self, App, ConnectedApps, LinkKind, Message, Page, display_name};
-use crate::protocol::error::{ErrorCode, OAuthError, json};
+use crate::pages::{self, App, ConnectedApps, LinkKind, Page, display_name};
+use crate::protocol::error::{OAuthError, json};
 use crate::protocol::form::Form;
 use crate::store::subject_digest;
 use crate::types::record::Grant;
@@ -83,14 +83,13 @@ async fn signed_in(server: &Inner, request: &Request<Bytes>) -> Option<SignedIn>
 
 /// Nobody is signed in: to the login, and from there back.
 fn sign_in(server: &Inner, request: &Request<Bytes>) -> Result<Response<Bytes>, OAuthError> {
-    let nobody = || OAuthError::new(ErrorCode::AccessDenied, "Nobody is signed in").forbidden();
     if wants_json(request) {
-        return Err(nobody());
+        return Err(NOT_SIGNED_IN);
     }
     let comes_back = Form::from_query(request.uri())?.one("signed_in")?.is_some();
     match &server.config.login_path {
         Some(path) if !comes_back => Ok(see_other(&Inner::with_interaction(path, LOGIN))),
-        _ => Ok(page(StatusCode::FORBIDDEN, Message::NotSignedIn)),
+        _ => Err(NOT_SIGNED_IN),
     }
 }
 
@@ -152,12 +151,7 @@ async fn remove(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byt
         is_ours(&key, (FORM, &whose), posted, now) && is_same_origin(server, request.headers())
     };
     let Some(client_id) = client_id.filter(is_of_our_page) else {
-        return if wants_json(request) {
-            let text = "csrf is wrong or too old, or the origin is another";
-            Err(OAuthError::invalid_request(text).forbidden())
-        } else {
-            Ok(page(StatusCode::FORBIDDEN, Message::ForgedRemoval))
-        };
+        return Err(FORGED_REMOVAL);
     };
     let by = RevokedBy::Owner;
     let removed = Grants(server).end(&subject, &client_id, by).await?;

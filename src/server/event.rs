@@ -35,14 +35,15 @@ pub enum Event<'a> {
         /// When it ends.
         expires_at: Timestamp,
     },
-    /// An endpoint has answered with an error.
+    /// An endpoint has answered with an error. The page by which a person learns that a request was answered before is none.
     #[non_exhaustive]
     RequestRefused {
-        /// Which: `authorize`, `token`, `device`, `verification`, `introspect`, `revoke`, `register`, `metadata`.
+        /// Which: `authorize`, `token`, `device`, `verification`, `connected_apps`, `introspect`, `revoke`, `register`, `metadata`, `jwks`,
+        /// `protected_resource`.
         endpoint: &'static str,
-        /// The error code, as it stands on the wire.
+        /// The error code, as it stands on the wire, if it was no page.
         error: &'static str,
-        /// The sentence that goes with it, as it stands on the wire.
+        /// The sentence that goes with it, as it stands on the wire, if it was no page.
         description: &'static str,
         /// The client that the request named, if there is one of that name. With `invalid_client` it has proven nothing.
         client_id: Option<&'a ClientId>,
@@ -52,6 +53,9 @@ pub enum Event<'a> {
         error_id: Option<&'a str>,
         /// Of a failure of ours: what went wrong, in the words of whatever failed. Not for clients.
         cause: Option<&'a str>,
+        /// Whether it is a sign of an attack: what was sent as the word of a person came from another page than ours or the host's, or
+        /// from another person than the one who was asked.
+        is_forged: bool,
     },
     /// A code that was used before was presented again, and all else about the request was right (RFC 6749 §4.1.2): what came of it
     /// is revoked.
@@ -334,6 +338,12 @@ fn log(event: &Event<'_>) {
             cause: Some(cause),
             ..
         } => tracing::error!(error, error_id, cause, "{description}"),
+        Event::RequestRefused {
+            error,
+            description,
+            is_forged: true,
+            ..
+        } => tracing::warn!(error, "{description}"),
         Event::RequestRefused {
             error, description, ..
         } => tracing::debug!(error, "{description}"),

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::approve::{ask_host, go_on};
 use super::authorization_response::{
-    EXPIRED, SentOn, page_decided, page_error, page_forged, page_gone,
+    EXPIRED, FORGED, SentOn, page_decided, page_error, page_forged, page_gone,
 };
 use super::consent::{is_own, value_for};
 use super::interaction::{Decision, PendingRequest};
@@ -287,32 +287,44 @@ fn as_json(answer: Answer) -> Answer {
         Some(Page::Message(message)) => Some(message),
         _ => None,
     };
-    let refused = response.extensions().get::<Refused>();
-    let error = |error: &str, text: &str| json!({ "error": error, "error_description": text });
-    let (status, body) = match (sent_on, said, refused) {
-        (Some(SentOn), ..) => (
-            StatusCode::OK,
-            json!({ "redirect_to": location(&response) }),
-        ),
-        (_, Some(Message::DeviceConnected), _) => {
-            (StatusCode::OK, json!({ "status": "device_connected" }))
-        }
-        (_, Some(Message::DeviceDenied), _) => (StatusCode::OK, json!({ "status": "denied" })),
-        (_, Some(Message::Expired), _) => {
-            let code = "unknown_interaction";
-            (StatusCode::NOT_FOUND, error(code, EXPIRED.description))
-        }
-        (_, Some(Message::Answered), _) => {
-            let text = "The request was answered before, and an answer is final";
-            (StatusCode::CONFLICT, error("already_decided", text))
-        }
-        (_, Some(Message::Forged), _) => {
-            let text = "The answer did not come from the page that asked this person";
-            (StatusCode::FORBIDDEN, error("forged", text))
-        }
-        (.., Some(refused)) => (response.status(), error(refused.error, refused.description)),
-        _ => return response.into(),
+    let refused = response.extensions().get::<Refused>().cloned();
+    // What is told of it is what stands there.
+    let error = |error, description| Refused {
+        error,
+        description,
+        ..refused.clone().unwrap_or_default()
     };
+    let (status, said) = match (sent_on, said) {
+        (Some(SentOn), _) => (
+            StatusCode::OK,
+            Ok(json!({ "redirect_to": location(&response) })),
+        ),
+        (_, Some(Message::DeviceConnected)) => {
+            (StatusCode::OK, Ok(json!({ "status": "device_connected" })))
+        }
+        (_, Some(Message::DeviceDenied)) => (StatusCode::OK, Ok(json!({ "status": "denied" }))),
+        (_, Some(Message::Expired)) => {
+            let error = error("unknown_interaction", EXPIRED.description);
+            (StatusCode::NOT_FOUND, Err(error))
+        }
+        (_, Some(Message::Answered)) => {
+            let text = "The request was answered before, and an answer is final";
+            (StatusCode::CONFLICT, Err(error("already_decided", text)))
+        }
+        (_, Some(Message::Forged)) => {
+            let error = error("forged", FORGED.description);
+            (StatusCode::FORBIDDEN, Err(error))
+        }
+        _ => match refused {
+            Some(refused) => (response.status(), Err(refused)),
+            None => return response.into(),
+        },
+    };
+    let body = said.unwrap_or_else(|refused| {
+        let body = json!({ "error": refused.error, "error_description": refused.description });
+        response.extensions_mut().insert(refused);
+        body
+    });
     let mut told = error::json(status, &body);
     for name in [RETRY_AFTER, ALLOW] {
         if let Some(value) = response.headers_mut().remove(&name) {

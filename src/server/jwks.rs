@@ -4,11 +4,12 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 use super::Inner;
+use super::metadata::told;
 use crate::protocol::error::OAuthError;
 
 pub(crate) async fn handle(server: &Inner, request: &Request<Bytes>) -> Response<Bytes> {
     match server.keys(server.now()).await {
-        Ok(keys) => keys.jwks.answer(request),
+        Ok(keys) => told(keys.jwks.answer(request)),
         Err(error) => OAuthError::from(error).to_response(),
     }
 }

@@ -6,6 +6,7 @@ use http::{Request, Response, StatusCode};
 use super::Endpoint;
 use super::config::Config;
 use crate::grant::Resource;
+use crate::protocol::error::OAuthError;
 use crate::protocol::metadata::ServerMetadata;
 use crate::protocol::protected_resource::{Document, Place, ProtectedResourceMetadata};
 use crate::types::{GrantType, Prompt};
@@ -40,7 +41,7 @@ impl Documents {
     }
 
     pub(crate) fn metadata(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        self.metadata.answer(request)
+        told(self.metadata.answer(request))
     }
 
     /// The document of the resource that this is the place of (RFC 9728 §3.1); its query, if it has one, is part of that.
@@ -49,8 +50,17 @@ impl Documents {
         let found = self.resources.iter().filter(here);
         // One without a query is at the place of another with one, too.
         let found = found.max_by_key(|document| document.place().has_query());
-        found.map_or_else(not_found, |document| document.answer(request))
+        found.map_or_else(not_found, |document| told(document.answer(request)))
     }
+}
+
+/// A document knows no errors; a method that it does not have is told like that of any endpoint.
+pub(crate) fn told(mut answer: Response<Bytes>) -> Response<Bytes> {
+    if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+        let refused = OAuthError::method_not_allowed("").refused();
+        answer.extensions_mut().insert(refused);
+    }
+    answer
 }
 
 fn not_found() -> Response<Bytes> {

@@ -122,6 +122,7 @@ impl Inner {
             grant_type,
             error_id: error_id.as_deref(),
             cause: refused.cause.as_deref(),
+            is_forged: refused.is_forged,
         });
     }
 

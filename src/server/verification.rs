@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 
-use super::authorization_response::{page, page_error, see_other};
+use super::authorization_response::{FORGED_CODE, page_error, see_other};
 use super::consent_answer::is_same_origin;
 use super::device;
 use super::throttle::Attempt;
 use super::waiting::Waiting;
 use super::{Answer, Endpoint, Event, Inner};
-use crate::pages::{self, DeviceCode, Message, Page};
+use crate::pages::{self, DeviceCode, Page};
 use crate::protocol::error::OAuthError;
 use crate::protocol::form::Form;
 use crate::types::record::{Device, DeviceState, Flow, Interaction, InteractionState, UserCode};
@@ -51,7 +51,7 @@ async fn enter(server: &Inner, request: &Request<Bytes>) -> Result<Response<Byte
     let now = server.now();
     let address = server.address(request);
     if !is_same_origin(server, request.headers()) {
-        return Ok(page(StatusCode::FORBIDDEN, Message::ForgedCode));
+        return Err(FORGED_CODE);
     }
     // What cannot be read is no guess, and is not counted.
     let form = Form::from_body(request.headers(), request.body())?;

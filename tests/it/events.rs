@@ -68,12 +68,14 @@ fn line(event: &Event<'_>) -> String {
             grant_type,
             error_id,
             cause,
+            is_forged,
             ..
         } => {
             let grant_type = grant_type.map_or("no grant", |grant_type| grant_type.as_str());
             let (id, cause) = (error_id.map_or("", |_| " with id"), cause.unwrap_or(""));
+            let forged = if *is_forged { " forged" } else { "" };
             format!(
-                "refused: {endpoint} {error} {} {grant_type}{id} {cause}",
+                "refused: {endpoint} {error} {} {grant_type}{forged}{id} {cause}",
                 text(*client_id)
             )
             .trim_end()
@@ -347,6 +349,111 @@ async fn a_refusal_is_told_with_its_endpoint_and_a_client_that_exists() {
         .await;
     server.get("/elsewhere", None).await;
     heard.heard([]);
+}
+
+// req: http-csrf-1
+#[tokio::test]
+async fn s13_each_answer_that_is_forged_or_comes_too_late_is_told_once() {
+    let (server, heard) = start(AuthorizationServerBuilder::connected_apps).await;
+    let page = server.authorize("").await;
+    let (id, csrf) = (page.hidden("interaction"), page.hidden("csrf"));
+    let right = format!("interaction={id}&csrf={csrf}&decision=allow");
+    let other_page = [("x-user", "alice"), ("sec-fetch-site", "cross-site")];
+    let other_person = [("x-user", "bob"), ("sec-fetch-site", "same-origin")];
+    for headers in [other_page, other_person] {
+        let answer = server.post_with("/auth/authorize", &headers, &right).await;
+        answer.page(403);
+        heard.heard(["refused: authorize access_denied app no grant forged"]);
+    }
+    let code = "user_code=BCDF-GHJK";
+    let answer = server.post_with("/device", &other_page, code).await;
+    answer.page(403);
+    heard.heard(["refused: verification access_denied nobody no grant forged"]);
+    for media_type in ["text/html", "application/json"] {
+        let headers = [&other_page[..], &[("accept", media_type)]].concat();
+        let removal = "client_id=app&csrf=1.a";
+        let answer = server.post_with("/connected-apps", &headers, removal).await;
+        assert_eq!(answer.status, 403);
+        heard.heard(["refused: connected_apps invalid_request nobody no grant forged"]);
+    }
+    let nobody = server.get("/connected-apps?signed_in=1", None).await;
+    nobody.page(403);
+    heard.heard(["refused: connected_apps access_denied nobody no grant"]);
+
+    // In JSON what is told is what stands there.
+    let json = async |method: &str, target: &str, headers: &[(&str, &str)], body: &str| {
+        let mut request = Request::builder().method(method).uri(target);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.header("content-type", "application/json");
+        let request = request.header("accept", "application/json");
+        let body = Full::from(body.to_owned());
+        server.send(request.body(body).unwrap()).await
+    };
+    let answered = |id: &str| {
+        serde_json::json!({ "interaction": id, "csrf": csrf, "decision": "allow" }).to_string()
+    };
+    let (authorize, answer) = ("/auth/authorize", answered(&id));
+    let forged = "refused: authorize forged app no grant forged";
+    let told = json("POST", authorize, &other_page, &answer).await;
+    told.error(403, "forged");
+    heard.heard([forged]);
+    let looked = server.oauth.resume_path(&id);
+    let told = json("GET", &looked, &other_page, "").await;
+    told.error(403, "forged");
+    heard.heard(["refused: authorize forged nobody no grant forged"]);
+    let same_page = [("x-user", "alice"), ("sec-fetch-site", "same-origin")];
+    let told = json("POST", authorize, &same_page, &answered("gone")).await;
+    told.error(404, "unknown_interaction");
+    heard.heard(["refused: authorize unknown_interaction nobody no grant"]);
+    server.decide(&page, "alice", "deny").await;
+    heard.heard(["consent denied: app"]);
+    let told = json("POST", authorize, &same_page, &answer).await;
+    told.error(409, "already_decided");
+    heard.heard(["refused: authorize already_decided app no grant"]);
+}
+
+#[tokio::test]
+async fn a_method_that_is_not_there_is_told_once_by_each_endpoint_that_the_documentation_names() {
+    let (server, heard) = start(|builder| {
+        let jwt = AccessTokenFormat::Jwt(SigningAlgorithm::Es256);
+        let builder = builder.access_token_format(jwt).connected_apps();
+        builder.registration(Registration::open())
+    })
+    .await;
+    server.oauth.signing_keys().list().await.unwrap();
+    heard.take();
+    let (_, documented) = include_str!("../../src/server/event.rs")
+        .split_once("RequestRefused {")
+        .unwrap();
+    let (documented, _) = documented.split_once("endpoint: &'static str").unwrap();
+    let mut documented: Vec<_> = documented.split('`').skip(1).step_by(2).collect();
+    for (path, endpoint) in [
+        ("/auth/authorize", "authorize"),
+        ("/auth/token", "token"),
+        ("/auth/device", "device"),
+        ("/device", "verification"),
+        ("/connected-apps", "connected_apps"),
+        ("/auth/introspect", "introspect"),
+        ("/auth/revoke", "revoke"),
+        ("/auth/register", "register"),
+        ("/.well-known/oauth-authorization-server", "metadata"),
+        ("/auth/jwks.json", "jwks"),
+        (
+            "/.well-known/oauth-protected-resource/ledger",
+            "protected_resource",
+        ),
+    ] {
+        let request = Request::put(path).body(Full::default()).unwrap();
+        assert_eq!(server.send(request).await.status, 405, "{path}");
+        assert!(documented.contains(&endpoint), "{endpoint} is not named");
+        heard.heard([&format!(
+            "refused: {endpoint} invalid_request nobody no grant"
+        )]);
+        documented.retain(|name| *name != endpoint);
+    }
+    assert_eq!(documented, [""; 0], "named, and no endpoint");
 }
 
 #[tokio::test]
