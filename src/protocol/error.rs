@@ -146,6 +146,18 @@ impl OAuthError {
         }
     }
 
+    /// The host has put something together wrongly: it is for whoever runs the server, and the client can do nothing.
+    #[cfg(feature = "server")]
+    pub(crate) fn fault(
+        description: &'static str,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self {
+            source: Some(source.into()),
+            ..Self::new(ErrorCode::ServerError, description)
+        }
+    }
+
     pub(crate) const fn too_many_requests(retry_after: u32) -> Self {
         let mut error = Self::new(ErrorCode::TemporarilyUnavailable, "Too many requests");
         error.status = StatusCode::TOO_MANY_REQUESTS;

@@ -13,7 +13,7 @@ use super::issue::is_client;
 use super::waiting::Waiting;
 use super::{Answer, AuthorizationServer, Event, Inner, PendingRequest, sign_in};
 use crate::pages::Message;
-use crate::protocol::error::{ErrorCode, OAuthError};
+use crate::protocol::error::OAuthError;
 use crate::protocol::form::Form;
 use crate::types::record::{Approved, Device, DeviceState, Flow, Grant, Said, SubjectEpoch};
 use crate::types::{Body, Digest, Secret};
@@ -189,7 +189,10 @@ pub(crate) async fn settle(
             Some(path) => see_other(&Inner::with_interaction(path, waiting.id.expose())).into(),
             None => waiting.refuse(
                 server,
-                &OAuthError::new(ErrorCode::ServerError, "There is no login"),
+                &OAuthError::fault(
+                    "There is no login",
+                    "the host said Login and has no login path",
+                ),
             ),
         },
         Decision::Ask(signed_in) => ask(server, waiting, signed_in).await,
@@ -248,9 +251,10 @@ pub(crate) async fn approve_after(
     match is_client(server, &signed_in.subject).await {
         Ok(false) => {}
         Ok(true) => {
-            tracing::error!(client_id = %signed_in.subject, "a person has the name of a client: their tokens would be taken for each other");
-            let text = "The server cannot name this person";
-            return waiting.refuse(server, &OAuthError::new(ErrorCode::ServerError, text));
+            let why =
+                "a person has the name of a client: their tokens would be taken for each other";
+            let error = OAuthError::fault("The server cannot name this person", why);
+            return waiting.refuse(server, &error);
         }
         Err(error) => return waiting.refuse(server, &error.into()),
     }

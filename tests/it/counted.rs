@@ -9,8 +9,9 @@ use http_body_util::Empty;
 use metrics_util::MetricKind;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_oauth::server::AuthorizationServerBuilder;
 use tower_oauth::store::StoreError;
-use tower_oauth::types::ManualClock;
+use tower_oauth::types::{Client, ManualClock};
 use tower_oauth::{Issuer, ResourceServer};
 
 use crate::hooked::{Hooked, Verb, When};
@@ -34,6 +35,87 @@ impl Log {
     fn take(&self) -> String {
         String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
     }
+}
+
+impl Log {
+    /// The levels and the rest of what was told of events since the last time.
+    fn told(&self) -> Vec<(String, String)> {
+        let text = self.take();
+        assert!(!text.contains("alice"), "{text}");
+        let events = text
+            .lines()
+            .filter(|line| line.contains(" tower_oauth::server::event: "));
+        let level = |line: &str| line.split_whitespace().nth(1).unwrap().to_owned();
+        events.map(|line| (level(line), line.to_owned())).collect()
+    }
+}
+
+#[tokio::test]
+async fn the_log_warns_of_what_is_forged_and_is_told_of_mistakes_for_debugging_alone() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let server = Harness::with(AuthorizationServerBuilder::connected_apps).await;
+    let page = server.authorize("").await;
+    let right = format!(
+        "interaction={}&csrf={}&decision=allow",
+        page.hidden("interaction"),
+        page.hidden("csrf")
+    );
+    log.take();
+    for (path, form) in [
+        ("/auth/authorize", right.as_str()),
+        ("/device", "user_code=BCDF-GHJK"),
+        ("/connected-apps", "client_id=app&csrf=1.a"),
+    ] {
+        let headers = [("x-user", "alice"), ("sec-fetch-site", "cross-site")];
+        server.post_with(path, &headers, form).await.page(403);
+        let told = log.told();
+        assert_eq!((told.len(), told[0].0.as_str()), (1, "WARN"), "{told:?}");
+    }
+    server
+        .get("/connected-apps?signed_in=1", None)
+        .await
+        .page(403);
+    let put = Request::put("/.well-known/oauth-authorization-server");
+    server
+        .send(put.body(http_body_util::Full::default()).unwrap())
+        .await;
+    let levels: Vec<_> = log.told().into_iter().map(|(level, _)| level).collect();
+    assert_eq!(levels, ["DEBUG", "DEBUG"]);
+}
+
+#[tokio::test]
+async fn http_log_2_a_person_with_the_name_of_a_client_is_a_fault_of_ours_and_named_nowhere() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let server = Harness::new().await;
+    let page = server.authorize("").await;
+    server
+        .create(Client::public("alice".parse().unwrap()))
+        .await;
+    log.take();
+    let answer = server.decide(&page, "alice", "allow").await;
+    answer.redirected_error("server_error");
+    let told = log.told();
+    assert_eq!((told.len(), told[0].0.as_str()), (1, "ERROR"), "{told:?}");
+    // By its id the line is found that belongs to an answer.
+    let id = format!("error_id=\"{}\"", answer.header("error-id"));
+    assert!(told[0].1.contains(&id), "{told:?}");
+    assert!(told[0].1.contains("the name of a client"), "{told:?}");
 }
 
 // req: http-log-2
