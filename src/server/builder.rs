@@ -210,10 +210,12 @@ impl AuthorizationServerBuilder {
     /// | 403 | `{"error": "forged", …}` | a wrong `csrf`, another origin, or another person than the one who was asked |
     /// | 404 | `{"error": "unknown_interaction", …}` | the request has expired, or never was |
     /// | 409 | `{"error": "already_decided", …}` | another answer was given, and is final; or this one, and its code was used |
+    /// | 413 | `{"error": "invalid_request", …}` | the answer is longer than 16 KiB |
+    /// | 429 | `{"error": "temporarily_unavailable", …}` | too many requests, or second clicks; `Retry-After` says when to try again |
     /// | 503 | `{"error": "temporarily_unavailable", …}` | try again, `Retry-After` says when |
     ///
     /// `decision` is `allow` or `deny`. The rules are those of the form: the host is asked again who is signed in, the answer must come
-    /// from the same origin (`Sec-Fetch-Site` or `Origin`, which browsers send) with the value that this person was given, and counts once:
+    /// from the same origin (`Sec-Fetch-Site` or `Origin`, which browsers send, and both if both are there) with the value that this person was given, and counts once:
     /// the same answer again is answered alike, with a code that takes the place of the one before.
     pub fn consent_page(mut self, path: impl Into<String>) -> Self {
         self.consent_path = Some(path.into());

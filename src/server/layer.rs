@@ -146,6 +146,10 @@ where
         // A GET's body is never read: it goes on to the inner service as it came.
         let sent = body.take_if(|_| request.method() == Method::POST);
         let read = match sent {
+            // Of two media types the body would have one here and perhaps the other elsewhere.
+            Some(_) if request.headers().get_all(CONTENT_TYPE).iter().count() > 1 => {
+                Err(OAuthError::invalid_request("Content-Type is repeated"))
+            }
             Some(sent) => collect(sent, limit(route)).await,
             None => Ok(Bytes::new()),
         };

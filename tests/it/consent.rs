@@ -25,7 +25,7 @@ async fn s13_only_the_page_that_asked_can_answer() {
     let foreign = other.hidden("csrf");
     let same = [("sec-fetch-site", "same-origin")];
     let all = format!("interaction={id}&csrf={csrf}&decision=allow");
-    let cases: [(String, &[(&str, &str)]); 12] = [
+    let cases: [(String, &[(&str, &str)]); 15] = [
         (format!("interaction={id}&decision=allow"), &same),
         (format!("interaction={id}&csrf=&decision=allow"), &same),
         (
@@ -53,6 +53,29 @@ async fn s13_only_the_page_that_asked_can_answer() {
                 ("origin", "https://auth.harbor.test"),
             ],
         ),
+        // What contradicts itself is believed in neither half.
+        (
+            all.clone(),
+            &[
+                ("sec-fetch-site", "same-origin"),
+                ("origin", "https://evil.test"),
+            ],
+        ),
+        (
+            all.clone(),
+            &[
+                ("sec-fetch-site", "same-origin"),
+                ("origin", "https://auth.harbor.test"),
+                ("origin", "https://evil.test"),
+            ],
+        ),
+        (
+            all.clone(),
+            &[
+                ("origin", "https://auth.harbor.test"),
+                ("origin", "https://evil.test"),
+            ],
+        ),
     ];
     for (form, headers) in cases {
         for decision in ["allow", "deny"] {
@@ -62,11 +85,19 @@ async fn s13_only_the_page_that_asked_can_answer() {
             answer.page(403);
         }
     }
-    // Nothing was decided by any of it; an old browser, which says its origin alone, may answer.
-    let headers = [("x-user", "alice"), ("origin", "https://auth.harbor.test")];
-    let answer = server.post_with("/auth/authorize", &headers, &all).await;
-    assert_eq!(answer.parameter("state").as_deref(), Some("s1"));
-    assert!(answer.parameter("code").is_some());
+    // Nothing was decided by any of it; an old browser, which says its origin alone, may answer, and so may one whose page sends no
+    // `Referer`, which says that its origin is none.
+    for (site, origin) in [
+        (None, "https://auth.harbor.test"),
+        (Some("same-origin"), "https://auth.harbor.test"),
+        (Some("same-origin"), "null"),
+    ] {
+        let mut headers = vec![("x-user", "alice"), ("origin", origin)];
+        headers.extend(site.map(|site| ("sec-fetch-site", site)));
+        let answer = server.post_with("/auth/authorize", &headers, &all).await;
+        assert_eq!(answer.parameter("state").as_deref(), Some("s1"));
+        assert!(answer.parameter("code").is_some());
+    }
 }
 
 #[tokio::test]

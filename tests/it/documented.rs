@@ -262,3 +262,19 @@ async fn rfc9700_2_3_a_token_is_for_one_resource_and_what_was_asked_there() {
     assert_eq!(ask(FILES, "files.write").await, 403);
     assert_eq!(ask(LEDGER, "ledger.read").await, 401);
 }
+
+#[test]
+fn the_table_of_metrics_names_each_on_whose_word_a_grant_is_revoked() {
+    let (_, names) = include_str!("../../src/server/event.rs")
+        .split_once("impl RevokedBy {")
+        .unwrap();
+    let (names, _) = names.split_once("\n}\n").unwrap();
+    let names = names.lines().filter(|line| line.contains("=> \""));
+    let names: Vec<_> = names.filter_map(|line| line.split('"').nth(1)).collect();
+    let text = documentation();
+    let (_, row) = text.split_once("`oauth_grants_revoked_total` | ").unwrap();
+    let (_, labels) = row.split_once("`by`: ").unwrap();
+    let (labels, _) = labels.split_once(" |").unwrap();
+    let labels: Vec<_> = labels.split('`').skip(1).step_by(2).collect();
+    assert_eq!(labels, names);
+}

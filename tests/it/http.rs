@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use http::Request;
 use http::request::Parts;
 use http_body_util::Full;
+use tower_oauth::server::Registration;
 use tower_oauth::types::Subject;
 use tower_oauth::{Decision, Interaction, PendingRequest};
 
@@ -128,6 +129,28 @@ async fn http_form_2_a_body_is_a_form_and_says_so() {
     let request = Request::post("/auth/token").header("content-type", "application/json");
     let answer = server.send(request.body(Full::from(json)).unwrap()).await;
     answer.error(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn s25_a_body_of_two_media_types_is_none() {
+    let server = Harness::with(|builder| builder.registration(Registration::open())).await;
+    let json = "application/json";
+    for (first, second) in [(FORM, FORM), (FORM, json), (json, FORM), (json, json)] {
+        let others = [
+            ("/auth/authorize", "decision=allow"),
+            ("/auth/register", "{}"),
+        ];
+        for (path, body) in ENDPOINTS.into_iter().chain(others) {
+            let request = request("POST", path)
+                .header("accept", json)
+                .header("content-type", first)
+                .header("content-type", second);
+            let answer = server.send(request.body(Full::from(body)).unwrap()).await;
+            answer.error(400, "invalid_request");
+            let text = answer.member("error_description");
+            assert_eq!(text, "Content-Type is repeated", "{path}");
+        }
+    }
 }
 
 // req: 6749-3.2-6, http-form-3

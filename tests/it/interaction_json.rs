@@ -3,7 +3,7 @@
 use http::Request;
 use http_body_util::Full;
 use serde_json::{Value, json};
-use tower_oauth::server::{AuthorizationServerBuilder, Registration};
+use tower_oauth::server::{AuthorizationServerBuilder, Limit, Registration};
 use tower_oauth::types::Client;
 use tower_oauth::{Decision, Interaction, PendingRequest};
 
@@ -224,10 +224,13 @@ async fn s18_what_is_no_answer_or_about_nothing_is_told_in_fixed_sentences() {
     let server = spa(|builder| builder).await;
     let (id, view) = asked(&server, &changed(&[])).await;
     let (right, text) = (said(&view, "allow"), said(&view, "allow").to_string());
+    let values = ["interaction", "csrf", "decision"].map(|name| right[name].clone());
+    let list = serde_json::json!([values[0], values[1], values[2], "ledger.read"]).to_string();
     for body in [
         "",
         "{",
         "[]",
+        &list,
         "null",
         "{}",
         r#"{"interaction":1,"csrf":"x","decision":"allow"}"#,
@@ -251,6 +254,28 @@ async fn s18_what_is_no_answer_or_about_nothing_is_told_in_fixed_sentences() {
     );
     let gone = look(&server, &id, Some("alice")).await;
     assert_eq!((gone.status, &gone.body), (unknown.status, &unknown.body));
+}
+
+#[tokio::test]
+async fn s20_too_much_and_too_many_are_told_in_json_as_the_documentation_says() {
+    let server = spa(|builder| builder.authorization_requests(Limit::per_minute(1, 1))).await;
+    let (_, view) = asked(&server, &changed(&[])).await;
+    let long = format!("{}{}", said(&view, "allow"), " ".repeat(17_000));
+    let answer = post(&server, &ALICE, long).await;
+    answer.error(413, "invalid_request");
+    let answer = post(&server, &ALICE, said(&view, "allow")).await;
+    assert_eq!(answer.status, 200);
+    // A second click is counted like a request.
+    let answer = post(&server, &ALICE, said(&view, "allow")).await;
+    answer.error(429, "temporarily_unavailable");
+    assert_eq!(answer.header("retry-after"), "60");
+    let documented = include_str!("../../src/server/builder.rs");
+    for line in [
+        "/// | 413 | `{\"error\": \"invalid_request\"",
+        "/// | 429 | `{\"error\": \"temporarily_unavailable\"",
+    ] {
+        assert!(documented.contains(line), "{line}");
+    }
 }
 
 #[tokio::test]
