@@ -57,13 +57,20 @@ enum Answer {
 async fn main() -> ExitCode {
     let issuer = std::env::args().nth(1);
     let issuer = issuer.as_deref().unwrap_or("http://127.0.0.1:8080");
-    match sign_in(issuer).await {
+    // Whoever copies it from a browser has a slash too many: an issuer without a path has none.
+    match sign_in(issuer.trim_end_matches('/')).await {
         Ok(name) => {
             println!("\nSigned in as {name}.");
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("\n{error}");
+            eprint!("\n{error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                eprint!(": {error}");
+                cause = error.source();
+            }
+            eprintln!();
             ExitCode::FAILURE
         }
     }
@@ -71,6 +78,12 @@ async fn main() -> ExitCode {
 
 /// Gives the name of whoever has allowed it.
 async fn sign_in(issuer: &str) -> Result<String, Box<dyn Error>> {
+    if !issuer.starts_with("http://") && !issuer.starts_with("https://") {
+        return Err(format!(
+            "{issuer} is no issuer: that would be a URL, such as http://127.0.0.1:8080"
+        )
+        .into());
+    }
     let http = Client::new();
     let metadata = discover(&http, issuer).await?;
     let client_id = register(&http, &metadata).await?;

@@ -307,3 +307,25 @@ fn the_custom_store_is_a_page_or_two() {
     let lines = store.lines().filter(is_code).count();
     assert!((100..150).contains(&lines), "{lines} lines of code");
 }
+
+#[test]
+fn the_program_for_the_command_line_says_what_is_wrong_with_an_issuer_and_why() {
+    let said = |issuer: &str| {
+        let mut program = std::process::Command::new(example::program("device_cli"));
+        let ended = program.arg(issuer).output().unwrap();
+        assert!(!ended.status.success(), "{issuer}");
+        String::from_utf8(ended.stderr).unwrap()
+    };
+    let text = said("nonsense");
+    assert!(text.contains("nonsense is no issuer"), "{text}");
+    // Nobody listens where somebody has just stopped to.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let gone = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let text = said(&gone);
+    assert!(text.contains("refused"), "{text}");
+    // With a slash behind it its metadata are found; they say that nobody may register there.
+    let program = Example::start("hyper", &["127.0.0.1:0"]);
+    let text = said(&format!("{}/", program.base()));
+    assert!(text.contains("missing field"), "{text}");
+}
