@@ -254,6 +254,24 @@ async fn s26_keys_are_rotated_without_a_token_that_nobody_knows_the_key_of() {
 }
 
 #[tokio::test]
+async fn s26_a_key_is_published_five_minutes_longer_than_the_longest_token_lives() {
+    let server = server().await;
+    let keys = server.oauth.signing_keys();
+    let first = keys.list().await.unwrap().remove(0);
+    // The next one is made a day before it signs.
+    server.advance(first.signs_until.as_secs() - NOW.as_secs() - DAY);
+    assert_eq!(keys.list().await.unwrap().len(), 2);
+    // Ten minutes is the longest that a token of this server lives, though not one that this key has signed.
+    server.advance(DAY + 600 + 299);
+    assert!(
+        kids(&server).await.contains(&first.kid),
+        "for clocks that differ"
+    );
+    server.advance(1);
+    assert!(!kids(&server).await.contains(&first.kid));
+}
+
+#[tokio::test]
 async fn the_host_ends_the_use_of_a_key_early() {
     let server = server().await;
     let old = token(&server).await;

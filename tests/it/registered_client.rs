@@ -197,6 +197,15 @@ async fn a_client_that_registers_again_has_time_to_be_used() {
     assert_eq!(registered(&server, "").await, id);
     server.advance(3600);
     assert!(is_known(&server, &id).await);
+    // As soon as half of its time is over, it has all of it again.
+    let server = open().await;
+    let id = registered(&server, "").await;
+    server.advance(DAY / 2 + 1);
+    assert_eq!(registered(&server, "").await, id);
+    server.advance(DAY - 1);
+    assert!(is_known(&server, &id).await);
+    server.advance(1);
+    assert!(!is_known(&server, &id).await);
 }
 
 #[tokio::test]

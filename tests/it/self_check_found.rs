@@ -8,7 +8,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use tower_http::cors::CorsLayer;
-use tower_oauth::server::{Registration, SelfCheckError};
+use tower_oauth::server::{Endpoint, Registration, SelfCheckError};
 use tower_oauth::store::{Kind, Store as _};
 use tower_oauth::types::ManualClock;
 
@@ -301,6 +301,23 @@ async fn s24_what_trims_slashes_outside_of_the_layer_is_found() {
     assert_eq!(
         error.to_string(),
         "GET /auth/token/: is answered by the token endpoint, and should not be"
+    );
+}
+
+#[tokio::test]
+async fn s24_what_answers_in_place_of_an_endpoint_that_is_off_is_found() {
+    let server = Harness::of(builder().without(Endpoint::Introspect)).await;
+    let mounted = || host().layer(server.oauth.layer());
+    assert_eq!(found(&server, mounted()).await, [""; 0]);
+    let rewrites = from_fn(async |mut request: Request, next: Next| {
+        if request.uri().path() == "/auth/introspect" {
+            *request.uri_mut() = "/auth/token".parse().unwrap();
+        }
+        next.run(request).await
+    });
+    assert_eq!(
+        found(&server, mounted().layer(rewrites)).await,
+        ["GET /auth/introspect: is answered by the token endpoint, and should not be"]
     );
 }
 

@@ -348,6 +348,19 @@ async fn s07_a_page_that_was_left_open_decides_nothing_once_the_device_gave_up()
     }
 }
 
+#[tokio::test]
+async fn s07_nobody_is_asked_about_a_device_that_has_given_up() {
+    let server = Harness::new().await;
+    let (_, code) = server.device().await;
+    server.advance(590);
+    let page = server.enter(&code, "alice").await;
+    let path = server.oauth.resume_path(&page.hidden("interaction"));
+    server.advance(9);
+    assert_eq!(server.get(&path, Some("alice")).await.status, 200);
+    server.advance(1);
+    server.get(&path, Some("alice")).await.page(400);
+}
+
 // req: 8628-PROJ-2
 #[tokio::test]
 async fn rfc8628_who_is_not_signed_in_goes_by_the_login_and_every_device_is_its_own() {
