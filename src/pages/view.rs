@@ -29,7 +29,7 @@ pub enum Page {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Consent {
-    /// What the application is called: its id if it has no name, and never more than 80 characters.
+    /// What the application is called: its id if it has no name, never more than 80 characters, nor more than two marks in a row.
     pub client_name: String,
     /// Its `client_id`.
     pub client_id: String,
@@ -91,7 +91,7 @@ pub struct ScopeInWords {
 pub struct Link {
     /// What is there.
     pub kind: LinkKind,
-    /// Its address: `https` and nothing else, of at most 256 bytes.
+    /// Its address: `https` and nothing else, of at most 256 bytes, and two marks in a row.
     pub url: String,
 }
 
@@ -143,7 +143,7 @@ pub struct ConnectedApps {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct App {
-    /// What it is called: its id if it has no name, and never more than 80 characters.
+    /// What it is called: its id if it has no name, never more than 80 characters, nor more than two marks in a row.
     pub client_name: String,
     /// Its `client_id`.
     pub client_id: String,
