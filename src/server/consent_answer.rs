@@ -99,13 +99,13 @@ fn part(form: &Form<'_>) -> Result<Option<Scope>, OAuthError> {
 
 /// Whether a browser says that a form comes from a page of ours. What says nothing at all is no browser of these years.
 pub(crate) fn is_same_origin(server: &Inner, headers: &HeaderMap) -> bool {
-    let ours = server.config.issuer.origin();
-    let mut origins = headers.get_all(ORIGIN).iter();
     match headers.get("sec-fetch-site") {
-        // Pages that send no `Referer`, such as ours, say `null` in place of their origin.
-        Some(site) => {
-            site == "same-origin" && origins.all(|origin| origin == ours || origin == "null")
+        // No page can say it in a browser's place. The origin beside it is whatever name the page was reached by, or `null`.
+        Some(site) => site == "same-origin",
+        None => {
+            let mut origins = headers.get_all(ORIGIN).iter().peekable();
+            let ours = server.config.issuer.origin();
+            origins.peek().is_some() && origins.all(|origin| origin == ours)
         }
-        None => headers.get(ORIGIN).is_some() && origins.all(|origin| origin == ours),
     }
 }

@@ -227,7 +227,7 @@ async fn s14_what_an_app_calls_itself_is_shown_and_never_run() {
         person.open(&format!("{}/login", demo.base())).await;
         person.sign_in("alice", "wonderland").await;
         let as_it_is = HOSTILE.map(|hostile| (hostile.to_owned(), hostile.to_owned()));
-        let cut = PILED.map(|pile| (piled(pile, 79), piled(pile, 2)));
+        let cut = PILED.map(|pile| (piled(pile, 79), piled(pile, 4)));
         for (hostile, shown) in as_it_is.into_iter().chain(cut) {
             let hostile = &*hostile;
             let app = App::register_as(demo.base(), hostile).await;
