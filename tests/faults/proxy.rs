@@ -45,12 +45,20 @@ impl Proxy {
         let counted = Arc::clone(&scripts);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                if *sees.borrow() == Network::Silent {
+                    // The database hears nothing of who connects now, and has no place taken by them.
+                    tokio::spawn(async move {
+                        pending::<()>().await;
+                        drop(client)
+                    });
+                    continue;
+                }
                 let Ok(server) = UnixStream::connect(&socket).await else {
                     continue; // the server is down, and the client is told so
                 };
                 let wire = Wire {
                     network: sees.clone(),
-                    is_dead: AtomicBool::new(*sees.borrow() == Network::Silent),
+                    is_dead: AtomicBool::new(false), // until `dies` sees what has become of the network
                     scripts: Arc::clone(&counted),
                 };
                 tokio::spawn(wire.between(client, server));
