@@ -252,8 +252,7 @@ fn few_marks(text: impl Iterator<Item = char>) -> impl Iterator<Item = char> {
 }
 
 /// What a client is called: in one direction, with no more than four marks on a letter, and in no more words than leave the warning in
-/// sight. Without a name, its id stands for it
-/// (RFC 7591 §2).
+/// sight. Without a name, its id stands for it (RFC 7591 §2).
 pub(crate) fn display_name(client_name: Option<&str>, client_id: &str) -> String {
     // Marks that would show the letters of a name in another order than they have.
     let turns = |c: &char| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');

@@ -215,8 +215,8 @@ impl AuthorizationServerBuilder {
     /// | 503 | `{"error": "temporarily_unavailable", …}` | try again, `Retry-After` says when |
     ///
     /// `decision` is `allow` or `deny`. The rules are those of the form: the host is asked again who is signed in, the answer must come
-    /// from the same origin (`Sec-Fetch-Site` or `Origin`, which browsers send, and both if both are there) with the value that this person was given, and counts once:
-    /// the same answer again is answered alike, with a code that takes the place of the one before.
+    /// from the same origin (by `Sec-Fetch-Site`, and by `Origin` where a browser does not send that) with the value that this person was
+    /// given, and counts once: the same answer again is answered alike, with a code that takes the place of the one before.
     pub fn consent_page(mut self, path: impl Into<String>) -> Self {
         self.consent_path = Some(path.into());
         self
