@@ -13,6 +13,9 @@ use tower_oauth::server::AuthorizationServerBuilder;
 use tower_oauth::store::StoreError;
 use tower_oauth::types::{Client, ManualClock};
 use tower_oauth::{Issuer, ResourceServer};
+use tracing::Dispatch;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
+use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::hooked::{Hooked, Verb, When};
 use crate::support::{FOR_ITSELF, Harness, LEDGER, NOW};
@@ -32,6 +35,21 @@ impl io::Write for Log {
 }
 
 impl Log {
+    /// All that this thread logs, and these events of its spans, for as long as the second value is there.
+    fn listening(spans: FmtSpan) -> (Self, (Dispatch, DefaultGuard)) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_span_events(spans)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        // With a second subscriber each log line asks who listens, and does not remember what another thread was told.
+        let second = Dispatch::new(NoSubscriber::new());
+        (log, (second, tracing::subscriber::set_default(subscriber)))
+    }
+
     fn take(&self) -> String {
         String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
     }
@@ -52,15 +70,7 @@ impl Log {
 
 #[tokio::test]
 async fn the_log_warns_of_what_is_forged_and_is_told_of_mistakes_for_debugging_alone() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _listening) = Log::listening(FmtSpan::NONE);
     let server = Harness::with(AuthorizationServerBuilder::connected_apps).await;
     let page = server.authorize("").await;
     let right = format!(
@@ -93,15 +103,7 @@ async fn the_log_warns_of_what_is_forged_and_is_told_of_mistakes_for_debugging_a
 
 #[tokio::test]
 async fn http_log_2_a_person_with_the_name_of_a_client_is_a_fault_of_ours_and_named_nowhere() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _listening) = Log::listening(FmtSpan::NONE);
     let server = Harness::new().await;
     let page = server.authorize("").await;
     server
@@ -121,17 +123,7 @@ async fn http_log_2_a_person_with_the_name_of_a_client_is_a_fault_of_ours_and_na
 // req: http-log-2
 #[tokio::test]
 async fn http_log_2_a_span_says_endpoint_client_grant_and_error_and_names_no_person() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::CLOSE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    // With a second subscriber each log line asks who listens, and does not remember what another thread was told.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _listening) = Log::listening(FmtSpan::CLOSE);
     let server = Harness::new().await;
     let closed = || {
         let text = log.take();
